@@ -1,0 +1,1 @@
+"""How work runs: processes, locks, progress."""

@@ -1,0 +1,1 @@
+"""Nouns: frozen, without pixels."""

@@ -1,0 +1,1 @@
+"""Verbs on arrays that several subjects share."""

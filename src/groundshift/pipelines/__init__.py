@@ -1,0 +1,1 @@
+"""Where all parts meet: open, plan, fit on a sample, stream once, report."""

@@ -1,0 +1,147 @@
+"""A change job: every option and step of the main job by name, as a TOML file and as an object.
+
+The command line, ``groundshift run job.toml``, ``S2-CD`` and the library all end in one :class:`ChangeJob`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from groundshift.model.bands import parse_bands
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class InputSection(_Section):
+    """The two images and how to read them."""
+
+    before: str
+    """Earlier image: SAFE folder or zip, STAC item, raster, folder of rasters, FOLDER@DATE."""
+    after: str
+    """Later image."""
+    band_order: tuple[str, ...] | None = None
+    """Bands of a plain raster in file order."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """DN of reflectance 1.0 in a plain raster: reflectance = (DN + offset) / scale."""
+    offset: float | None = None
+    """Added to the DN of a plain raster before scaling."""
+    mask_before: str | None = None
+    """0/1 raster, 1 = usable."""
+    mask_after: str | None = None
+    """0/1 raster, 1 = usable."""
+    trust: Literal["metadata", "pixels"] | None = None
+    """Whom to believe when the offset audit finds a contradiction; none: it is an error."""
+    verify: bool = True
+    """Verify the checksum of each band file before its first use."""
+
+    @field_validator("band_order", mode="before")
+    @classmethod
+    def _bands(cls, value: object) -> object:
+        return parse_bands(value) if isinstance(value, str | list | tuple) else value  # type: ignore[arg-type]
+
+
+class GridSection(_Section):
+    """The grid on which the two are compared, and the grid of the results."""
+
+    bands: tuple[str, ...] = ("B02", "B03", "B04", "B08")
+    """Bands to compare (SatCen S2-CD: any combination; default B2, B3, B4, B8)."""
+    aoi: str | None = None
+    """Area of interest: WKT, or path of a vector file."""
+    resolution: Annotated[float, Field(gt=0)] | None = None
+    """Pixel size in metres; none: the pixel grid of the finest chosen band of BEFORE."""
+    projection: str = "native"
+    """CRS of the results: native (that of BEFORE), EPSG:n, or WKT."""
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _bands(cls, value: object) -> object:
+        return parse_bands(value) if isinstance(value, str | list | tuple) else value  # type: ignore[arg-type]
+
+
+class MaskSection(_Section):
+    """What of the scene classification is not usable."""
+
+    classes: tuple[Annotated[int, Field(ge=0, le=11)], ...] = (0, 1, 3, 8, 9, 10)
+    """SCL codes that are masked (notes: no data, saturated, cloud shadow, clouds, cirrus)."""
+    cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
+    """Growth of clouds (8, 9, 10), metres: 100 to 200 in the literature."""
+    shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0
+    """Growth of cloud shadows (3), metres: 60 to 100 in the literature."""
+
+
+class NormaliseSection(_Section):
+    """Relative radiometric normalisation of one date to the other."""
+
+    method: Literal["orthogonal", "robust", "none"] = "orthogonal"
+    """Regression on pseudo-invariant pixels: orthogonal (total least squares), robust (Theil-Sen), or none."""
+    sample_pixels: Annotated[int, Field(ge=1000, le=50_000_000)] = 2_000_000
+    """Pixels that the statistics are fitted on, at most."""
+    seed: int = 0
+    """Seed of every random choice."""
+
+
+class DetectSection(_Section):
+    """The statistics of no change and what counts as change."""
+
+    method: Literal["cva", "irmad"] = "cva"
+    """Change vector analysis, or iteratively reweighted multivariate alteration detection."""
+    normalization: Literal["full", "diag"] = "full"
+    """full: whitened by the covariance of no change; diag: band by band."""
+    context: Literal["region", "none"] = "region"
+    """region: change is a region, noise is not; none: pixel by pixel."""
+    confidence: Annotated[float, Field(gt=1, lt=100)] = 99.99
+    """Percent of no-change pixels that must not be called change."""
+    fdr: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Benjamini-Hochberg false-discovery rate instead of a fixed confidence (pixel by pixel)."""
+    min_area: Annotated[float, Field(ge=0)] = 0.0
+    """Minimum mapping unit in square metres (pixels without georeference)."""
+
+
+class KindsSection(_Section):
+    """Kinds of change: k-means on amplitude and angle."""
+
+    classes: Annotated[int, Field(ge=1, le=254)] = 4
+    """Number of kinds (SatCen S2-CD: 4)."""
+    reference_vector: str = "first"
+    """Reference of the angle: first (1,0,0,...), uniform, ndvi, mean, or numbers such as 0,0,-1,1."""
+
+
+class OutputSection(_Section):
+    """Where the results go and as what."""
+
+    outdir: str
+    """Folder of the results."""
+    format: str = "COG"
+    """COG, or any GDAL driver that writes: GTiff, PNG, HFA ..."""
+    p_value: bool = False
+    """Write p-value.tif as well."""
+    force: bool = False
+    """Replace the results of another run."""
+
+
+class RunSection(_Section):
+    """How the work is done; does not change the result."""
+
+    memory: str = "2G"
+    """Memory of all processes together: 2G, 800M."""
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Processes; none: one a core."""
+    strict: bool = False
+    """Named warnings become errors."""
+
+
+class ChangeJob(_Section):
+    """One run of ``groundshift change``."""
+
+    input: InputSection
+    grid: GridSection = GridSection()
+    mask: MaskSection = MaskSection()
+    normalise: NormaliseSection = NormaliseSection()
+    detect: DetectSection = DetectSection()
+    kinds: KindsSection = KindsSection()
+    output: OutputSection
+    run: RunSection = RunSection()

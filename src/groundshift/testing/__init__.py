@@ -1,0 +1,1 @@
+"""Shipped with the package: synthetic scenes with known truth, and real SAFE products of them."""
