@@ -86,7 +86,7 @@ def same_grid(a: GeoBox, b: GeoBox, tolerance_px: float = 1e-3) -> bool:
         return False
     relative = ~a.affine * b.affine
     linear = (relative.a - 1, relative.b, relative.d, relative.e - 1)
-    if max(map(abs, linear)) * max(a.shape + b.shape) > tolerance_px:
+    if max(map(abs, linear)) * max(*a.shape, *b.shape) > tolerance_px:
         return False
     return all(abs(v - round(v)) < tolerance_px for v in (relative.c, relative.f))
 

@@ -41,7 +41,7 @@ class InputSection(_Section):
     @field_validator("band_order", mode="before")
     @classmethod
     def _bands(cls, value: object) -> object:
-        return parse_bands(value) if isinstance(value, str | list | tuple) else value  # type: ignore[arg-type]
+        return parse_bands(value) if isinstance(value, str | list | tuple) else value
 
 
 class GridSection(_Section):
@@ -59,7 +59,7 @@ class GridSection(_Section):
     @field_validator("bands", mode="before")
     @classmethod
     def _bands(cls, value: object) -> object:
-        return parse_bands(value) if isinstance(value, str | list | tuple) else value  # type: ignore[arg-type]
+        return parse_bands(value) if isinstance(value, str | list | tuple) else value
 
 
 class MaskSection(_Section):
