@@ -13,7 +13,7 @@ from groundshift.model.bands import parse_bands
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class InputSection(_Section):
@@ -72,6 +72,11 @@ class MaskSection(_Section):
     shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0
     """Growth of cloud shadows (3), metres: 60 to 100 in the literature."""
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
 
 class NormaliseSection(_Section):
     """Relative radiometric normalisation of one date to the other."""
@@ -100,6 +105,20 @@ class DetectSection(_Section):
     min_area: Annotated[float, Field(ge=0)] = 0.0
     """Minimum mapping unit in square metres (pixels without georeference)."""
 
+    @field_validator("confidence", mode="before")
+    @classmethod
+    def _percent(cls, value: object) -> object:
+        number = value.strip().replace(",", ".") if isinstance(value, str) else value
+        try:
+            share = 0 < float(number) <= 1  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            return number
+        if share:
+            raise ValueError(
+                f"it is in percent, so {number} would call nearly everything change; write 99.99, not 0.9999"
+            )
+        return number
+
 
 class KindsSection(_Section):
     """Kinds of change: k-means on amplitude and angle."""
@@ -126,7 +145,7 @@ class OutputSection(_Section):
 class RunSection(_Section):
     """How the work is done; does not change the result."""
 
-    memory: str = "2G"
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[kKmMgGtT]?i?[bB]?$")] = "2G"
     """Memory of all processes together: 2G, 800M."""
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     """Processes; none: one a core."""

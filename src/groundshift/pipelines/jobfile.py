@@ -1,0 +1,226 @@
+"""Job files: a change job as TOML, every option by its dotted name, with its explanation beside it.
+
+Paths in a job file are relative to the folder in which ``groundshift run`` is called, as they are on the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from groundshift import __version__
+from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError
+from groundshift.pipelines.job import ChangeJob
+
+_LARGEST = 1 << 20
+_HEADER = f"""\
+# A groundshift job, written by groundshift {__version__}: change it and run it again with
+#     groundshift run FILE [--set SECTION.NAME=VALUE ...]
+# Paths are relative to the folder in which that is said. A line that is not set is left to its default.
+"""
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """The sections of a job file by name, in order."""
+    annotations = {name: field.annotation for name, field in ChangeJob.model_fields.items()}
+    return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Every option of a job by its dotted name (``detect.confidence``), in order."""
+    return {f"{name}.{key}": field for name, kind in sections().items() for key, field in kind.model_fields.items()}
+
+
+def values(job: ChangeJob) -> dict[str, object]:
+    """The options of a job by dotted name."""
+    nested = job.model_dump(mode="json")
+    return {f"{section}.{key}": value for section, table in nested.items() for key, value in table.items()}
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant by a mistyped one, compared whole and by the part after its last dot."""
+    known = list(names)
+    folded = {name.rpartition(".")[2].lower(): name for name in known} | {name.lower(): name for name in known}
+    for candidate in (word.lower(), word.rpartition(".")[2].lower()):
+        if close := difflib.get_close_matches(candidate, folded, n=1, cutoff=0.6):
+            return folded[close[0]]
+    return None
+
+
+def hint(word: str, names: Iterable[str]) -> str:
+    """``; did you mean X?``, or nothing."""
+    name = nearest(word, names)
+    return f"; did you mean {name}?" if name else "."
+
+
+def make_job(
+    given: Mapping[str, object], label: Callable[[str], str] = str, error: type[GroundshiftError] = ConfigError
+) -> ChangeJob:
+    """Make a job of options by dotted name; None means not given.
+
+    Args:
+        given: for example ``{"input.before": "A.zip", "detect.confidence": "99,9"}``.
+        label: what the user calls an option: the name in a file, the flag on the command line.
+        error: what to raise.
+
+    Raises:
+        GroundshiftError: ``error``, with one sentence for each option that does not exist, is missing or does not fit.
+    """
+    known = fields()
+    faults = [f"there is no option {key}{hint(key, known)}" for key in given if key not in known]
+    if not faults:
+        try:
+            return ChangeJob.model_validate(_nested(given))
+        except ValidationError as found:
+            faults = list(dict.fromkeys(_sentence(detail, label) for detail in found.errors()))
+    raise error("\n".join(faults))
+
+
+def _nested(given: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    tables: dict[str, dict[str, object]] = {name: {} for name in sections()}
+    for key, value in given.items():
+        section, _, name = key.partition(".")
+        if value is not None:
+            tables[section][name] = value
+    return tables
+
+
+def _sentence(detail: ErrorDetails, label: Callable[[str], str]) -> str:
+    """One fault as a sentence: ``detect.fdr is 7: it should be less than 1.``"""
+    key = ".".join(str(part) for part in detail["loc"][:2])
+    if detail["type"] == "missing":
+        return f"{label(key)} is missing."
+    message = detail["msg"].removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
+    message = message.replace("Input should", "it should").replace("String should", "it should")
+    if detail["type"] == "string_pattern_mismatch" and key == "run.memory":
+        message = "it should be a size such as 2G or 800M"
+    choices = str(detail.get("ctx", {}).get("expected", "")) if detail["type"] == "literal_error" else ""
+    names = [word.strip("'") for word in choices.replace(" or ", ", ").split(", ")]
+    return f"{label(key)} is {detail['input']!r}: {message}{hint(str(detail['input']), names)}"
+
+
+def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> ChangeJob:
+    """Read a job file.
+
+    Args:
+        path: TOML.
+        overrides: options by dotted name that replace those of the file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        ConfigError: it is no TOML, or an option in it does not exist, is missing or does not fit; it names the file,
+            the option and, where there is one, the name that was probably meant.
+    """
+    given = {**_read(path), **(overrides or {})}
+    try:
+        return make_job(given)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{path}: {sentence}" for sentence in str(error).splitlines())) from None
+
+
+def _read(path: str | Path) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise MissingInputError(f"there is no job file {path}.") from None
+    except OSError as error:
+        raise ConfigError(f"the job file {path} cannot be read: {error.strerror}.") from error
+    if len(raw) > _LARGEST:
+        raise ConfigError(f"{path} is no job file: it is larger than {_LARGEST // 1024} KiB.")
+    try:
+        tables = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: byte {error.start} is not UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}.") from None
+    return _flat(tables)
+
+
+def _flat(tables: Mapping[str, object]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for section, table in tables.items():
+        if isinstance(table, Mapping) and (table or section in sections()):
+            flat |= {f"{section}.{key}": value for key, value in table.items()}
+        else:
+            flat[section] = table
+    return flat
+
+
+def parse_setting(text: str) -> tuple[str, object]:
+    """Split ``detect.confidence=99.9`` into name and value; a value that is no TOML is taken as text.
+
+    Raises:
+        ConfigError: there is no ``=``, or no such option.
+    """
+    key, equals, word = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise ConfigError(f"--set {text}: expected SECTION.NAME=VALUE, for example detect.confidence=99.9.")
+    if key not in fields():
+        raise ConfigError(f"--set {text}: there is no option {key}{hint(key, fields())}")
+    try:
+        return key, tomllib.loads(f"value = {word}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return key, word
+
+
+def dumps(job: ChangeJob) -> str:
+    """A job as the text of a job file. Law: :func:`load` of it gives an equal job."""
+    nested = job.model_dump(mode="json")
+    parts = [_HEADER]
+    for section, kind in sections().items():
+        parts.append(f"\n# {(kind.__doc__ or '').strip().splitlines()[0]}\n[{section}]\n")
+        for key, field in kind.model_fields.items():
+            value = nested[section][key]
+            line = f"# {key} is not set" if value is None else f"{key} = {_toml(value)}"
+            parts.append(f"# {' '.join((field.description or '').split())}\n{line}\n")
+    return "".join(parts)
+
+
+def _toml(value: object) -> str:
+    """One value on one line."""
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip()
+
+
+def save(job: ChangeJob, path: str | Path) -> None:
+    """Write a job file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        raw = dumps(job).encode("utf-8")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".job-", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except UnicodeEncodeError as error:
+        raise OutputError(f"the job cannot be written to {target}: one of its paths is not text in UTF-8.") from error
+    except OSError as error:
+        raise OutputError(f"the job file {target} cannot be written: {error.strerror}.") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
