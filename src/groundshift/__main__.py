@@ -1,0 +1,6 @@
+"""``python -m groundshift``."""
+
+from groundshift.cli.main import run
+
+if __name__ == "__main__":
+    run()

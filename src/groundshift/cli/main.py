@@ -1,0 +1,125 @@
+"""The entry point ``groundshift``: runs a command and turns what goes wrong into one sentence and an exit code.
+
+========  ==========================================================
+code      means
+========  ==========================================================
+0         done
+1         a bug
+2         usage: an option or argument that cannot be
+64        a job file that does not parse or fit
+65        data that cannot be used
+66        a file that is not there
+69        doctor: something that is needed is missing
+73        results cannot be written
+75        another run holds the output folder: try later
+130       interrupted
+========  ==========================================================
+
+Only the standard library is imported above the functions, so that Ctrl-C is answered from the first moment on.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+INTERRUPTED = 130
+
+
+def run() -> NoReturn:
+    """Run ``groundshift`` on the arguments of the process."""
+    sys.exit(guarded(_groundshift, sys.argv[1:], "groundshift"))
+
+
+def _groundshift(argv: Sequence[str]) -> int:
+    # typer reads this name while it is imported and fails on values that it does not know; its help is not used.
+    os.environ["TYPER_USE_RICH"] = "0"
+    from groundshift.cli.app import app
+    from groundshift.cli.layout import width
+
+    code = app(args=list(argv), prog_name="groundshift", standalone_mode=False, terminal_width=width())
+    return code if isinstance(code, int) else 0
+
+
+def guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: str) -> int:
+    """Run a command and return its exit code; whatever it raises is told on stderr.
+
+    Args:
+        command: takes the arguments, returns an exit code.
+        argv: the arguments.
+        name: what messages begin with.
+    """
+    options = argv[: argv.index("--")] if "--" in argv else argv
+    debug = "--debug" in options
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            _tolerant_streams()
+            code = command(argv)
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        code = _told(error, name, debug)
+    if code == INTERRUPTED:
+        _complain(
+            f"{name}: interrupted; no half-written file was left. Run it again with:\n{shlex.join([name, *argv])}"
+        )
+    return code
+
+
+def _tolerant_streams() -> None:
+    """A code page that lacks a letter of a path shows an escape for it instead of ending the run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _told(error: BaseException, name: str, debug: bool) -> int:
+    """Say on stderr what went wrong; return the exit code."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        # The reader of our output has left; what was to be done is done.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        return INTERRUPTED
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    code, sentences = _sentences(error, name)
+    for sentence in sentences:
+        _complain(f"{name}: error: {sentence}")
+    return code
+
+
+def _sentences(error: BaseException, name: str) -> tuple[int, list[str]]:
+    from groundshift.errors import GroundshiftError
+
+    if isinstance(error, GroundshiftError):
+        return error.exit_code, str(error).splitlines()
+    if hasattr(error, "format_message"):
+        return 2, [_usage_sentence(error, name)]
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return 1, [f"this is a bug ({what}); run it again with --debug and report what that prints."]
+
+
+def _usage_sentence(error: Any, name: str) -> str:
+    """What the parser of the command line objects to, with the nearest name and the way to help."""
+    from groundshift.pipelines.jobfile import hint
+
+    command = getattr(error.ctx, "command_path", name) if getattr(error, "ctx", None) else name
+    if hasattr(error, "possibilities"):
+        known = [flag for param in error.ctx.command.params for flag in param.opts if flag.startswith("--")]
+        return f"there is no option {error.option_name}{hint(error.option_name, known)} See {command} --help."
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message[0].lower()}{message[1:]}; see {command} --help."
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,170 @@
+"""The options of the command line: one registry, which ``change`` and ``S2-CD`` build their commands from.
+
+Explanations and defaults are not here but at the field of :mod:`groundshift.pipelines.job` that an option sets, so
+the command line, the job file and the library cannot drift apart.
+
+====================  =========================  ======================
+option                sets                       to
+====================  =========================  ======================
+--bands, -b           grid.bands                 B2,B3,...
+--aoi                 grid.aoi                   WKT|FILE
+--resolution, -r      grid.resolution            METRES
+--projection          grid.projection            native|EPSG:N|WKT
+--band-order          input.band_order           B2,B3,...
+--scale               input.scale                DN
+--offset              input.offset               DN
+--mask-before         input.mask_before          FILE
+--mask-after          input.mask_after           FILE
+--trust               input.trust                metadata|pixels
+--no-verify           input.verify               false
+--mask-classes        mask.classes               0,1,3,...
+--cloud-dilation      mask.cloud_dilation_m      METRES
+--shadow-dilation     mask.shadow_dilation_m     METRES
+--regression          normalise.method           orthogonal|robust|none
+--sample-pixels       normalise.sample_pixels    N
+--seed                normalise.seed             N
+--method              detect.method              cva|irmad
+--normalization       detect.normalization       full|diag
+--context             detect.context             region|none
+--confidence          detect.confidence          PERCENT
+--fdr                 detect.fdr                 SHARE
+--min-area            detect.min_area            M2
+--classes             kinds.classes              N
+--reference-vector    kinds.reference_vector     first|...|1,0,0,0
+--outdir, -o          output.outdir              FOLDER
+--format              output.format              COG|GTiff|...
+--p-value             output.p_value             true
+--force               output.force               true
+--memory              run.memory                 2G
+--workers             run.workers                N
+--strict              run.strict                 true
+====================  =========================  ======================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from groundshift.errors import UsageError
+from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.jobfile import fields, make_job
+
+
+@dataclass(frozen=True)
+class JobOption:
+    """One option that sets one field of a job."""
+
+    flags: tuple[str, ...]
+    """Long name first."""
+    key: str
+    """Dotted name of the field."""
+    metavar: str = ""
+    """What the value looks like; empty for a switch."""
+    const: bool | None = None
+    """What a switch sets; None: the option takes a value."""
+
+    @property
+    def name(self) -> str:
+        """The long name as an identifier: ``--min-area`` is ``min_area``."""
+        return self.flags[0].removeprefix("--").replace("-", "_")
+
+    @property
+    def help(self) -> str:
+        """The explanation of the field, and its default."""
+        field = fields()[self.key]
+        text = " ".join((field.description or "").split())
+        default = field.get_default()
+        if self.const is not None or default is None or field.is_required():
+            return text if self.const is not False else f"Do not {text[0].lower()}{text[1:]}"
+        shown = ",".join(str(item) for item in default) if isinstance(default, tuple) else str(default)
+        return f"{text} [default: {shown}]"
+
+
+GROUPS: dict[str, tuple[JobOption, ...]] = {
+    "Grid": (
+        JobOption(("--bands", "-b"), "grid.bands", "B2,B3,..."),
+        JobOption(("--aoi",), "grid.aoi", "WKT|FILE"),
+        JobOption(("--resolution", "-r"), "grid.resolution", "METRES"),
+        JobOption(("--projection",), "grid.projection", "native|EPSG:N|WKT"),
+    ),
+    "Reading": (
+        JobOption(("--band-order",), "input.band_order", "B2,B3,..."),
+        JobOption(("--scale",), "input.scale", "DN"),
+        JobOption(("--offset",), "input.offset", "DN"),
+        JobOption(("--mask-before",), "input.mask_before", "FILE"),
+        JobOption(("--mask-after",), "input.mask_after", "FILE"),
+        JobOption(("--trust",), "input.trust", "metadata|pixels"),
+        JobOption(("--no-verify",), "input.verify", const=False),
+    ),
+    "Masking": (
+        JobOption(("--mask-classes",), "mask.classes", "0,1,3,..."),
+        JobOption(("--cloud-dilation",), "mask.cloud_dilation_m", "METRES"),
+        JobOption(("--shadow-dilation",), "mask.shadow_dilation_m", "METRES"),
+    ),
+    "Normalisation": (
+        JobOption(("--regression",), "normalise.method", "orthogonal|robust|none"),
+        JobOption(("--sample-pixels",), "normalise.sample_pixels", "N"),
+        JobOption(("--seed",), "normalise.seed", "N"),
+    ),
+    "Detection": (
+        JobOption(("--method",), "detect.method", "cva|irmad"),
+        JobOption(("--normalization",), "detect.normalization", "full|diag"),
+        JobOption(("--context",), "detect.context", "region|none"),
+        JobOption(("--confidence",), "detect.confidence", "PERCENT"),
+        JobOption(("--fdr",), "detect.fdr", "SHARE"),
+        JobOption(("--min-area",), "detect.min_area", "M2"),
+    ),
+    "Kinds of change": (
+        JobOption(("--classes",), "kinds.classes", "N"),
+        JobOption(("--reference-vector",), "kinds.reference_vector", "first|...|1,0,0,0"),
+    ),
+    "Results": (
+        JobOption(("--outdir", "-o"), "output.outdir", "FOLDER"),
+        JobOption(("--format",), "output.format", "COG|GTiff|..."),
+        JobOption(("--p-value",), "output.p_value", const=True),
+        JobOption(("--force",), "output.force", const=True),
+    ),
+    "Running": (
+        JobOption(("--memory",), "run.memory", "2G"),
+        JobOption(("--workers",), "run.workers", "N"),
+        JobOption(("--strict",), "run.strict", const=True),
+    ),
+}
+"""Every option by the heading that help shows it under."""
+
+OPTIONS: tuple[JobOption, ...] = tuple(option for group in GROUPS.values() for option in group)
+"""Every option, once."""
+
+ARGUMENTS = {"input.before": "BEFORE", "input.after": "AFTER"}
+"""Fields that are arguments, and what help calls them."""
+
+
+def flag_of(key: str) -> str:
+    """What the command line calls a field of a job: ``detect.fdr`` is ``--fdr``."""
+    flags = {option.key: option.flags[0] for option in OPTIONS}
+    return ARGUMENTS.get(key) or flags.get(key, key)
+
+
+def job_of(given: Mapping[str, object], flags: Mapping[str, str] | None = None) -> ChangeJob:
+    """Make a job of options by dotted name, as written on a command line.
+
+    Args:
+        given: values by dotted name; None means not given.
+        flags: what this command calls the fields, where that is not :func:`flag_of`.
+
+    Raises:
+        UsageError: an option does not fit; it names the flag.
+    """
+    own = flags or {}
+    job = make_job(given, lambda key: own.get(key) or flag_of(key), UsageError)
+    vector = _padded(job.kinds.reference_vector, len(job.grid.bands))
+    return job.model_copy(update={"kinds": job.kinds.model_copy(update={"reference_vector": vector})})
+
+
+def _padded(vector: str, bands: int) -> str:
+    """Write out a vector that ends in dots: ``1,0,...`` is ``1,0,0,0`` with four bands."""
+    words = [word.strip() for word in vector.split(",")]
+    if words[-1] != "...":
+        return vector
+    return ",".join([*words[:-1], *["0"] * (bands - len(words) + 1)])

@@ -1,0 +1,34 @@
+"""``groundshift run``: a job file, again or with other values."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from groundshift.cli.execute import execute
+from groundshift.cli.layout import Debug, Json, Quiet, examples
+from groundshift.pipelines import jobfile
+
+EXAMPLES = examples(
+    "groundshift run demo/job.toml --set output.outdir=again",
+    "groundshift run demo/job.toml --set output.outdir=sure --set detect.confidence=99.999 --json",
+)
+
+
+def run(
+    job: Annotated[str, typer.Argument(metavar="JOB.TOML", help="Job file, from --save-config or written by hand.")],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Replace one value, for example detect.confidence=99.9."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the results of another run.")] = False,
+    as_json: Annotated[bool, Json] = False,
+    quiet: Annotated[bool, Quiet] = False,
+    debug: Annotated[bool, Debug] = False,
+) -> None:
+    """Run a job file; paths in it are relative to the current folder."""
+    overrides = dict(jobfile.parse_setting(text) for text in setting or ())
+    if force:
+        overrides["output.force"] = True
+    execute(jobfile.load(job, overrides), as_json=as_json, quiet=quiet)
