@@ -71,6 +71,8 @@ class Scene:
     cloud_percent: float | None = None
     nodata_percent: float | None = None
     """Share of no data that the metadata declare."""
+    offset_rule: str = ""
+    """By what rule scale and offset were decided, as a sentence for the report."""
     warnings: tuple[GroundshiftWarning, ...] = ()
     """What was odd when the scene was opened."""
 
