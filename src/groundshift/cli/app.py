@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import change, run
+from groundshift.cli import change, evaluate, run
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -42,4 +42,5 @@ def groundshift(
 
 
 app.command("change", cls=Command, epilog=change.EXAMPLES)(change.change)
+app.command("evaluate", cls=Command, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("run", cls=Command, epilog=run.EXAMPLES)(run.run)
