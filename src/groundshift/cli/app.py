@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import change, evaluate, run
+from groundshift.cli import change, demo, doctor, evaluate, run
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -41,6 +41,11 @@ def groundshift(
         typer.echo(ctx.get_help())
 
 
-app.command("change", cls=Command, epilog=change.EXAMPLES)(change.change)
-app.command("evaluate", cls=Command, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("run", cls=Command, epilog=run.EXAMPLES)(run.run)
+for _name, _module, _short in (
+    ("change", change, "What changed between two images."),
+    ("run", run, "Run a job file."),
+    ("evaluate", evaluate, "Compare a map with the truth."),
+    ("demo", demo, "Try it on generated products."),
+    ("doctor", doctor, "Show what this machine has."),
+):
+    app.command(_name, cls=Command, short_help=_short, epilog=_module.EXAMPLES)(getattr(_module, _name))

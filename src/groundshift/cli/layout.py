@@ -28,14 +28,20 @@ def examples(*lines: str) -> str:
 class Command(TyperCommand):
     """A command whose help groups its options by ``rich_help_panel`` and ends in examples."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """``[OPTIONS] BEFORE AFTER``."""
+        arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *(_name(param) if param.required else f"[{_name(param)}]" for param in arguments)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, each under its heading."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
-                default = "Arguments" if param.param_type_name == "argument" else "Options"
-                groups.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
+            if record is not None and param.param_type_name == "argument":
+                groups.setdefault("Arguments", []).append((_name(param), record[1].replace("  [required]", "")))
+            elif record is not None:
+                groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
         for heading, rows in groups.items():
             with formatter.section(heading):
                 _write_rows(formatter, rows)
@@ -58,6 +64,10 @@ class Group(TyperGroup):
         if name and not name.startswith("-") and self.get_command(ctx, name) is None:
             raise UsageError(f"there is no command {name!r}{hint(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
+
+
+def _name(param: Any) -> str:
+    return str(param.metavar or param.name.upper())
 
 
 def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
