@@ -54,7 +54,7 @@ class BandTag:
 
 def extension(driver: str) -> str:
     """File name ending of a GDAL driver, with its dot."""
-    known = {name.lower(): end for end, name in reversed(raster_driver_extensions().items())}
+    known: dict[str, str] = {name.lower(): end for end, name in reversed(raster_driver_extensions().items())}
     endings = known | {"cog": "tif", "gtiff": "tif", "envi": "dat"}
     return "." + endings.get(driver.lower(), driver.lower())
 
@@ -73,7 +73,7 @@ def check_driver(driver: str, dtype: str, bands: int) -> str:
         UsageError: there is no such driver, or it cannot write these data.
     """
     with rasterio.Env() as env:
-        names = {name.lower(): name for name in env.drivers() if name != "VRT"}
+        names: dict[str, str] = {name.lower(): name for name in env.drivers() if name != "VRT"}
     name = names.get(driver.strip().lower())
     if name is None:
         raise UsageError(f"unknown format {driver!r}: expected a GDAL driver such as COG, GTiff, HFA, ENVI or PNG.")

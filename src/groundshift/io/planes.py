@@ -174,8 +174,8 @@ class Planes:
         size = np.dtype(self.dtype).itemsize
         start = ((band * rows + window.y0) * columns + window.x0) * size
         if window.shape[1] == columns:
-            return [(memoryview(plane).cast("B"), start)]
-        return [(memoryview(row).cast("B"), start + y * columns * size) for y, row in enumerate(plane)]
+            return [(plane.data.cast("B"), start)]
+        return [(row.data.cast("B"), start + y * columns * size) for y, row in enumerate(plane)]
 
     def _descriptor(self) -> int:
         if not self._open:

@@ -1,0 +1,75 @@
+"""One worker process: ``python -m groundshift.execution.worker``, spoken to through its standard input, a socket.
+
+It takes (task, function, argument), answers (task, outcome, value), and ends as soon as the other side is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import resource
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from groundshift.errors import GroundshiftError
+
+DONE, REFUSED, FAILED = "done", "refused", "failed"
+"""Outcomes: the result; an error that groundshift raised on purpose; any other exception, as text."""
+
+
+def main() -> None:
+    """Serve until the socket closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Standard input is the socket; give it another number, so that nothing reads from it by accident.
+    connection: Connection[Any, Any] = Connection(os.dup(0))
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    threading.Thread(target=_leave_when_alone, args=(connection.fileno(),), daemon=True).start()
+    try:
+        address_space, modules = connection.recv()
+        _prepare(address_space, modules)
+        while True:
+            task, function, argument = connection.recv()
+            outcome = _outcome(function, argument)
+            try:
+                connection.send((task, *outcome))
+            except (TypeError, AttributeError, pickle.PicklingError):
+                connection.send((task, FAILED, traceback.format_exc()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)
+
+
+def _prepare(address_space: int | None, modules: Sequence[str]) -> None:
+    if address_space is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _outcome(function: Any, argument: Any) -> tuple[str, Any]:
+    try:
+        return DONE, function(argument)
+    except GroundshiftError as error:
+        return REFUSED, (type(error), str(error))
+    except Exception:
+        return FAILED, traceback.format_exc()
+
+
+def _leave_when_alone(descriptor: int) -> None:
+    """End this process, in the middle of a task too, when the parent is gone: nothing may work on as an orphan."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    while not any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll()):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
