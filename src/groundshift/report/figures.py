@@ -29,6 +29,7 @@ _ACCENT = "#d9822b"
 _QUIET = "#8a929b"
 _SETTINGS = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "groundshift",
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -56,6 +57,8 @@ _SETTINGS = {
     "axes.unicode_minus": True,
 }
 _DPI = 150
+_ROOT = 'font-family="system-ui, sans-serif" stroke-linejoin="round"'
+"""Letters as the system has them where no page says otherwise."""
 
 
 def _rgb(color: Sequence[int]) -> tuple[float, float, float]:
@@ -69,8 +72,10 @@ def _svg(figure: Figure) -> str:
     text = target.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" stroke-linejoin="round">', text, count=1)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    text = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" {_ROOT}>', text, count=1)
+    text = re.sub(r"\s*font-family: [^;\"]*;", "", text)
+    text = re.sub(r"font: ((?:bold|[\d]+) )?([\d.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", text)
+    text = text.replace("font-weight: ; ", "")
     return re.sub(r"\n\s*", "\n", text.replace(_INK, "currentColor")).strip()
 
 
@@ -102,11 +107,11 @@ def polar(
         thresholds: arcs to draw.
     """
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(5.2, 3.5))
-        axes = figure.add_axes((0.05, -0.16, 0.9, 1.2), projection="polar")
+        figure = Figure(figsize=(5.2, 3.55))
+        axes = figure.add_axes((0.08, 0.0, 0.84, 0.84 * 5.2 / 3.55), projection="polar")
         good = np.isfinite(sample.amplitude) & (sample.amplitude > 0) & np.isfinite(sample.angle_deg)
         low, high = _radii(sample.amplitude[good], thresholds)
-        radius = np.log10(np.maximum(sample.amplitude[good], low))
+        radius = np.log10(np.clip(sample.amplitude[good], low, high))
         angle, kind = np.radians(sample.angle_deg[good]), sample.kind[good]
         _points(axes, angle, radius, kind, colors)
         for _, value in thresholds:
@@ -117,11 +122,12 @@ def polar(
 
 
 def _radii(amplitude: NDArray[np.floating], thresholds: Sequence[tuple[str, float]]) -> tuple[float, float]:
+    """Amplitudes of the middle and of the rim; what lies outside is drawn there."""
     marks = [value for _, value in thresholds if value > 0]
     if amplitude.size == 0:
         return 0.3, max([10.0, *(3 * mark for mark in marks)])
-    low = float(np.quantile(amplitude, 0.02)) * 0.8
-    high = max([float(amplitude.max()), *marks]) * 1.1
+    high = max([1.2 * float(np.quantile(amplitude, 0.999)), *(1.5 * mark for mark in marks)])
+    low = min(marks) / 6 if marks else float(np.quantile(amplitude, 0.05))
     return min(low, high / 10), high
 
 
@@ -154,9 +160,8 @@ def _polar_frame(
     axes.set_thetagrids(range(0, 181, 30), [f"{a}°" for a in range(0, 181, 30)])
     ticks = _decades(low, high)
     axes.set_rgrids([math.log10(t) for t in ticks], [_plain(t) for t in ticks], angle=0)
-    axes.tick_params(axis="y", labelsize=8, pad=1)
     for label in axes.get_yticklabels():
-        label.set(ha="center", va="top")
+        label.set(ha="center", va="top", fontsize=8)
     axes.spines["polar"].set(color=_QUIET, lw=0.7)
     axes.set_axisbelow(True)
     handles = [_dot(_QUIET, "no change")] if (~np.isin(kind, list(colors))).any() else []
@@ -190,7 +195,7 @@ def amplitude_histogram(facts: NoChangeFacts, unchanged: int) -> str:
     """
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(5.2, 3.5))
-        axes = figure.add_axes((0.12, 0.14, 0.85, 0.72))
+        axes = figure.add_axes((0.12, 0.14, 0.85, 0.7))
         width, centre = np.diff(facts.edges), (facts.edges[1:] + facts.edges[:-1]) / 2
         seen, law = facts.counts / width, np.asarray(facts.law, float) * unchanged
         least = 0.5 * float((1 / width[facts.counts > 0]).min()) if (facts.counts > 0).any() else 0.5
@@ -226,7 +231,7 @@ def _histogram_frame(axes: Any, facts: NoChangeFacts, least: float, most: float)
     axes.text(0, 1.03, "pixels per unit of amplitude", transform=axes.transAxes, va="bottom")
     handles = [_block(_QUIET, "this pair"), _line(_INK, "law of no change")]
     handles += [_line(_ACCENT, name) for name, _ in facts.thresholds]
-    box = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.07), "borderaxespad": 0.0}
+    box = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.12), "borderaxespad": 0.0}
     axes.legend(handles=handles, ncols=len(handles), handlelength=1.3, handletextpad=0.5, columnspacing=1.1, **box)
 
 
@@ -245,9 +250,14 @@ def _short(value: float, _: object = None) -> str:
 # ---- normalisation -------------------------------------------------------------------------------------------------
 
 
+def _columns(count: int) -> int:
+    """Small diagrams in one line: few enough to stay legible, and no line nearly empty."""
+    return count if count <= 5 else min((4, 5, 3), key=lambda columns: (-count % columns, columns != 4))
+
+
 def normalisation(rows: Sequence[NormalisationRow]) -> str:
     """One scatter a band: the adjusted date across, the reference up, reflectance in percent, fit and 1:1 line."""
-    columns = min(4, len(rows)) if len(rows) not in (5, 6, 9) else 3
+    columns = _columns(len(rows))
     lines = math.ceil(len(rows) / columns)
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(2.15 * columns, 2.25 * lines + 0.35), layout="constrained")
@@ -291,10 +301,13 @@ def kind_spectra(kinds: Sequence[KindRow], bands: Sequence[str]) -> str:
     Where the level before is not known, bars of the mean change. At most twelve kinds, the first ones.
     """
     shown = [row for row in kinds if len(row.mean_change) == len(bands)][:12]
-    columns = min(4, len(shown)) if len(shown) not in (5, 6, 9) else 3
+    columns = min(2, len(shown)) if len(shown) <= 4 else _columns(len(shown))
     lines = math.ceil(len(shown) / columns)
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(2.15 * max(columns, 2), 2.0 * lines + 0.35), layout="constrained")
+        figure = Figure(
+            figsize=(2.6 * max(columns, 2) if columns < 3 else 2.15 * columns, 1.75 * lines + 0.35),
+            layout="constrained",
+        )
         grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for axes, row in zip(grid.flat, shown, strict=False):
             _spectrum(axes, row, bands)

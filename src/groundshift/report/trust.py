@@ -77,9 +77,7 @@ def _amount(report: ChangeReport) -> Check:
     if share is None:
         return Check("Amount of change", "unknown", "No pixel is usable at both dates.")
     if share <= MANY_CHANGES_PERCENT:
-        return Check(
-            "Amount of change", "good", f"{percent(share)}, so unchanged ground carries the statistics."
-        )
+        return Check("Amount of change", "good", f"{percent(share)}, so unchanged ground carries the statistics.")
     text = f"{percent(share)} changed: so much that the statistics of no change, and the threshold, are in doubt."
     return Check("Amount of change", "look", text)
 

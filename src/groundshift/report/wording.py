@@ -10,13 +10,15 @@ MISSING = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with that many significant digits at least, thousands apart: ``1 234``, ``12.3``, ``0.0123``."""
+    """A number with that many significant digits, no idle zeros: ``1 234``, ``12.3``, ``0.01``."""
     if value is None or not math.isfinite(value):
         return MISSING
     if value == 0:
         return "0"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
     text = f"{value:,.{min(max(decimals, 0), 9)}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
     return text.replace(",", "\u202f").replace("-", "−")
 
 
