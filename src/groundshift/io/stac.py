@@ -73,8 +73,9 @@ def open_stac(path: str | Path, options: OpenOptions | None = None) -> FilesetRe
         decisions += [meaning] if name != SCL else []
         stored[name] = _stored(asset, where, meaning)
     if all(name == SCL for name in stored):
-        reasons = next(iter(unavailable.values()), "it lists no band as a GeoTIFF asset")
-        raise MissingInputError(f"{href}: no band of this item can be read: {reasons}")
+        told = (reason for name, reason in unavailable.items() if name != SCL)
+        reason = next(told, "it lists none as a GeoTIFF or JPEG 2000 asset.")
+        raise MissingInputError(f"{href}: no band of this item can be read: {reason}")
     return FilesetReader(_scene(href, item, stored, decisions), stored, unavailable)
 
 
