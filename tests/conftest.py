@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"
@@ -22,3 +25,51 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "real" in Path(str(item.fspath)).relative_to(Path(__file__).parent).parts:
             item.add_marker(pytest.mark.real)
+
+
+class PlainImagery:
+    """Smooth reflectance with a corner of no data and a saturated square, as the SAFE writer takes it."""
+
+    shape = (1224, 1224)
+    sun = (40.0, 30.0)
+
+    def __init__(self, saturates: bool = False) -> None:
+        self.saturates = saturates
+
+    def reflectance(self, window: Any, bands: Any, resolution_m: int = 10) -> Any:
+        """(band, y, x), a smooth function of the position in metres."""
+        y = ((np.arange(window.y0, window.y1) + 0.5) * resolution_m)[:, None]
+        x = ((np.arange(window.x0, window.x1) + 0.5) * resolution_m)[None]
+        wave = 0.05 + 0.15 * (np.sin(y / 700) * np.cos(x / 500) + 1)
+        image = np.stack([wave * (1 + 0.1 * number) for number, _ in enumerate(bands)]).astype(np.float32)
+        image[:, y + x < 3000] = np.nan
+        if self.saturates:
+            image[:, (abs(y - 8000) < 100) & (abs(x - 8000) < 100)] = np.inf
+        return image
+
+    top_of_atmosphere = reflectance
+
+    def scl(self, window: Any) -> Any:
+        """(y, x) at 20 m: chequered vegetation and soil."""
+        y, x = np.arange(window.y0, window.y1)[:, None], np.arange(window.x0, window.x1)[None]
+        return np.where((y + x + 1) * 20 < 3000, 0, np.where((y // 50 + x // 50) % 2, 4, 5)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def plain_imagery() -> type[PlainImagery]:
+    """The imagery of the small products below, for comparing with what is read."""
+    return PlainImagery
+
+
+@pytest.fixture(scope="session")
+def safe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Level-2A product as a folder: B02 (four tiles), B05, B09, SCL; baseline 05.10. Damage only copies."""
+    from groundshift.testing.safe import write_safe
+
+    return write_safe(PlainImagery(), tmp_path_factory.mktemp("safe"), bands="B02,B05,B09")
+
+
+@pytest.fixture
+def safe_copy(safe_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the small product, to be damaged."""
+    return Path(shutil.copytree(safe_folder, tmp_path / "copy" / safe_folder.name))

@@ -405,6 +405,7 @@ def _listed_in_xml(root: Element, store: Store, level: str) -> list[str]:
 def _band_infos(
     store: Store, chosen: Mapping[str, tuple[str, int]], tile: Tile | None, radiometry: Radiometry, xml: str
 ) -> dict[str, BandInfo]:
+    """What is known of each image. In a file of 15 bits, whatever saturated was cut to its largest value."""
     infos = {}
     headers = {band: _header(store, file) for band, (file, _) in chosen.items()}
     grids = {band: _grid(store, band, *chosen[band], header, tile) for band, header in headers.items()}
@@ -424,7 +425,7 @@ def _band_infos(
             scale=1.0 if band == SCL else 1 / radiometry.quantification,
             offset=0.0 if band == SCL else band_offset(radiometry, band, xml),
             nodata=0 if band == SCL else radiometry.nodata,
-            saturated=None if band == SCL else radiometry.saturated,
+            saturated=None if band == SCL else min(radiometry.saturated, 2.0**bits - 1),
             resolution_m=pixel_size_m(geobox),
         )
     return infos

@@ -193,10 +193,9 @@ def _stored_per_target(native: GeoBox, geobox: GeoBox) -> float:
 
 
 def _window_around(native: GeoBox, y: Floats, x: Floats) -> Window | None:
-    inside = np.isfinite(y) & np.isfinite(x)
-    if not inside.any():
+    y, x = y[np.isfinite(y)], x[np.isfinite(x)]
+    if y.size == 0 or x.size == 0:
         return None
-    y, x = (y, x) if inside.all() else (y[inside], x[inside])
     rows, columns = native.shape
     y0, y1 = (int(np.clip(v, 0, rows)) for v in (math.floor(y.min()) - _MARGIN_PX, math.ceil(y.max()) + _MARGIN_PX))
     x0, x1 = (int(np.clip(v, 0, columns)) for v in (math.floor(x.min()) - _MARGIN_PX, math.ceil(x.max()) + _MARGIN_PX))
