@@ -166,10 +166,10 @@ def _word(value: object) -> str:
 # ---- pictures and drawings -----------------------------------------------------------------------------------------
 
 
-def _pictures(report: ChangeReport) -> dict[str, _Embedded]:
+def _pictures(report: ChangeReport) -> dict[str, _Embedded | None]:
     alts = {role: _photo_alt(report, role) for role in ("before", "after")}
     alts["change"] = f"Map of change. {headline(report)} {_summary(report)}".strip()
-    embedded = {}
+    embedded: dict[str, _Embedded | None] = dict.fromkeys(alts)
     for name, alt in alts.items():
         if encoded := report.pictures.get(name):
             kind, small, (width, height) = for_page(encoded)
@@ -186,7 +186,7 @@ def _photo_alt(report: ChangeReport, role: str) -> str:
 
 
 def _drawings(report: ChangeReport) -> dict[str, Markup]:
-    drawn: dict[str, Markup] = {}
+    drawn = dict.fromkeys(("polar", "amplitude", "normalisation", "spectra"), Markup())
     thresholds = report.no_change.thresholds if report.no_change else ()
     if report.polar is not None and report.polar.amplitude.size:
         colors = {row.code: row.color for row in report.kinds}
@@ -207,7 +207,7 @@ def _drawings(report: ChangeReport) -> dict[str, Markup]:
 
 def _inline(svg: str, prefix: str, alt: str) -> Markup:
     """A drawing as part of the page: its ids made unique, named for those who do not see it."""
-    used = set(re.findall(r'(?:xlink:href="|href="|url\()#([\w-]+)', svg))
-    svg = re.sub(r'\sid="([\w-]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r'((?:xlink:)?href="|url\()#([\w-]+)', rf"\1#{prefix}-\2", svg)
+    used = set(re.findall(r'(?:xlink:href="|href="|url\()#([^")]+)', svg))
+    svg = re.sub(r'\sid="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'((?:xlink:)?href="|url\()#([^")]+)', rf"\1#{prefix}-\2", svg)
     return Markup(svg.replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(alt), 1))

@@ -393,7 +393,7 @@ def for_page(encoded: bytes, limit_bytes: int = 520_000) -> tuple[str, bytes, tu
         small = full.copy()
         small.thumbnail((round(longest), round(longest)), Image.Resampling.BOX)
         target = io.BytesIO()
-        small.save(target, "JPEG", quality=85, subsampling=0, optimize=True, progressive=True)
+        small.save(target, "JPEG", quality=85, subsampling=0)
         if target.tell() <= limit_bytes or longest <= 64:
             return "image/jpeg", target.getvalue(), small.size
         longest = max(64.0, longest * min(0.9, math.sqrt(limit_bytes / target.tell())))

@@ -73,7 +73,7 @@ def duration(seconds: float | None) -> str:
     """Seconds as ``0.42 s``, ``12.3 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds is None or not math.isfinite(seconds):
         return MISSING
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{number(seconds, 2) if seconds < 10 else fixed(seconds, 1)}\u00a0s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
