@@ -82,7 +82,7 @@ class SafeReader:
     scratch: str
     """Folder, not there until needed."""
     _ready: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """Raster path of the files that this process has seen verified."""
+    """Raster path of the file versions that this process knows to be verified."""
 
     def __reduce__(self) -> tuple[Callable[..., SafeReader], tuple[Any, ...]]:
         return SafeReader, (self.scene, self.store, self.images, self.verifying, self.scratch)
@@ -185,13 +185,14 @@ class SafeReader:
 
     def _verified(self, file: str) -> str:
         """Path under which GDAL reads a file that some process of this run has verified, or this one does now."""
-        path = self._ready.get(file)
+        key = self._key(file)
+        path = self._ready.get(key)
         if path is None:
             unpacked = self._unpacked(file)
             if not self._note_of(file).exists() or (unpacked is not None and not unpacked.exists()):
                 self.verify(file)
             path = str(unpacked) if unpacked is not None else self.store.in_place(file) or ""
-            self._ready[file] = path
+            self._ready[key] = path
         return path
 
     def _key(self, file: str) -> str:
