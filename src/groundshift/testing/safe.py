@@ -29,7 +29,7 @@ from groundshift.testing.geodesy import sun_position, tile_corner
 from groundshift.testing.jp2 import Raster, encode
 from groundshift.testing.naming import Level, ProductIdentity
 
-_STRIP_ROWS = 480
+_STRIP_ROWS = 240
 _SATURATED = 65535
 _PREVIEW_PX = 32
 _L2A_COPIES = {
