@@ -73,3 +73,29 @@ def safe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def safe_copy(safe_folder: Path, tmp_path: Path) -> Path:
     """A copy of the small product, to be damaged."""
     return Path(shutil.copytree(safe_folder, tmp_path / "copy" / safe_folder.name))
+
+
+@pytest.fixture(scope="session")
+def write_raster() -> Any:
+    """A function (path, (band, y, x), **profile) that writes a small raster; pixels of 10 m in UTM 33N by default."""
+    import warnings
+
+    import rasterio
+    from affine import Affine
+    from rasterio.errors import NotGeoreferencedWarning
+
+    def write(path: Path, dn: Any, *, descriptions: Any = None, tags: Any = None, **profile: Any) -> Path:
+        dn = dn[None] if dn.ndim == 2 else dn
+        place = {"crs": 32633, "transform": Affine(10, 0, 500000, 0, -10, 5100000)}
+        shape = {"count": dn.shape[0], "height": dn.shape[1], "width": dn.shape[2], "dtype": dn.dtype}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, "w", **({"driver": "GTiff"} | place | shape | profile)) as dataset:
+                dataset.write(dn)
+                for name, value in {"descriptions": descriptions, **(tags or {})}.items():
+                    if value is not None:
+                        setattr(dataset, name, value)
+        return path
+
+    return write
