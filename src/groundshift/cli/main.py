@@ -36,8 +36,6 @@ def run() -> NoReturn:
 
 
 def _groundshift(argv: Sequence[str]) -> int:
-    # typer reads this name while it is imported and fails on values that it does not know; its help is not used.
-    os.environ["TYPER_USE_RICH"] = "0"
     from groundshift.cli.app import app
     from groundshift.cli.layout import width
 
@@ -60,6 +58,7 @@ def guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: 
             if not debug:
                 warnings.simplefilter("ignore")
             _tolerant_streams()
+            _settle_environment()
             code = command(argv)
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
@@ -76,6 +75,18 @@ def _tolerant_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _settle_environment() -> None:
+    """Take back what libraries read from the environment while they are imported, and fail on."""
+    # typer's own help is not used, and any other value than yes or no ends its import
+    os.environ["TYPER_USE_RICH"] = "0"
+    # nothing here fetches grids of PROJ from the network, and any other value than yes or no ends the import of pyproj
+    os.environ["PROJ_NETWORK"] = "OFF"
+    for name in ("PROJ_DATA", "PROJ_LIB"):
+        # left over from another installation: without its database no coordinate system is known
+        if name in os.environ and not os.path.isfile(os.path.join(os.environ[name], "proj.db")):
+            del os.environ[name]
 
 
 def _told(error: BaseException, name: str, debug: bool) -> int:

@@ -6,8 +6,6 @@ Paths in a job file are relative to the folder in which ``groundshift run`` is c
 from __future__ import annotations
 
 import difflib
-import os
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from groundshift import __version__
 from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError
+from groundshift.io.atomic import write_text, writing
 from groundshift.pipelines.job import ChangeJob
 
 _LARGEST = 1 << 20
@@ -200,27 +199,11 @@ def save(job: ChangeJob, path: str | Path) -> None:
         OutputError: it cannot be written there.
     """
     target = Path(path)
-    temporary = None
+    text = dumps(job)
     try:
-        raw = dumps(job).encode("utf-8")
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise OutputError(f"cannot write {target}: one of the paths in the job is not text in UTF-8.") from None
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".job-", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except UnicodeEncodeError as error:
-        raise OutputError(f"the job cannot be written to {target}: one of its paths is not text in UTF-8.") from error
-    except OSError as error:
-        raise OutputError(f"the job file {target} cannot be written: {error.strerror}.") from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_text(target, text)

@@ -1,0 +1,112 @@
+"""The entry point: exit codes, what is said of errors, help, and a start without heavy imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundshift import __version__
+
+from .conftest import Recorded
+
+Run = Callable[..., int]
+COMMANDS = ("change", "run", "evaluate", "demo", "doctor")
+HEAVY = ("rasterio", "numba", "sklearn", "matplotlib", "scipy", "numpy", "pyogrio", "pyproj", "odc")
+
+
+def test_the_version_is_that_of_the_package(groundshift: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert groundshift("--version") == 0
+    assert capsys.readouterr().out == f"groundshift {__version__}\n"
+
+
+def test_without_arguments_help_is_shown(groundshift: Run, s2cd: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert groundshift() == s2cd() == 0
+    out = capsys.readouterr().out
+    assert "Commands:" in out
+    assert "--levelConfidence" in out
+
+
+@pytest.mark.parametrize("width", ["40", "100"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_has_two_examples_and_fits_the_terminal(
+    command: str, width: str, groundshift: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    assert groundshift(*([command] if command else []), "--help") == 0
+    out = capsys.readouterr().out
+    text, _, examples = out.partition("Examples:\n")
+    assert len([line for line in examples.splitlines() if line.startswith("  groundshift ")]) == 2
+    assert "\x1b" not in out
+    # a flag with its value is never broken, so that it can be copied
+    assert max(len(line) for line in text.splitlines() if not line.strip().startswith("-")) <= int(width)
+
+
+def test_a_start_loads_nothing_heavy() -> None:
+    code = f"import groundshift.cli.app, groundshift.cli.s2cd, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_bug_says_so_and_shows_its_origin_only_with_debug(
+    pipeline: Recorded, groundshift: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.error = KeyError("amplitude")
+    assert groundshift("change", "A", "B", "-o", "O") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("groundshift: error: this is a bug (KeyError: 'amplitude'); run it again with --debug")
+    assert err.count("\n") == 1
+    assert groundshift("change", "A", "B", "-o", "O", "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_says_how_to_run_it_again(
+    pipeline: Recorded, groundshift: Run, s2cd: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.error = KeyboardInterrupt()
+    assert groundshift("change", "my A.zip", "B", "-o", "O") == 130
+    assert capsys.readouterr().err == (
+        "groundshift: interrupted; no half-written file was left. Run it again with:\n"
+        "groundshift change 'my A.zip' B -o O\n"
+    )
+    assert s2cd("-i1", "A", "-i2", "B", "-outdir", "O") == 130
+    assert capsys.readouterr().err.endswith("S2-CD -i1 A -i2 B -outdir O\n")
+
+
+def test_a_warning_of_a_library_is_not_shown(
+    pipeline: Recorded, groundshift: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import warnings
+
+    run = pipeline.run
+
+    def noisy(job: object, progress: object = None) -> object:
+        warnings.warn("something about a transform", UserWarning, stacklevel=1)
+        return run(job)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sys.modules["groundshift.pipelines.change"], "run", noisy)
+    assert groundshift("change", "A", "B", "-o", "O", "--quiet") == 0
+    assert "transform" not in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = [sys.executable, "-m", "groundshift", "change", "--help"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        err = process.stderr.read()
+    assert (process.wait(timeout=60), err) == (0, b"")
+
+
+def test_a_code_page_without_the_letters_of_a_path_is_no_error(tmp_path: Path) -> None:
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "groundshift", "run", str(tmp_path / "grün.toml")]
+    found = subprocess.run(command, capture_output=True, env=env, check=False)
+    assert found.returncode == 66
+    assert b"gr\\xfcn.toml" in found.stderr
