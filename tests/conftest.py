@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from groundshift.model.bands import BANDS
+
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 
@@ -41,7 +43,7 @@ class PlainImagery:
         y = ((np.arange(window.y0, window.y1) + 0.5) * resolution_m)[:, None]
         x = ((np.arange(window.x0, window.x1) + 0.5) * resolution_m)[None]
         wave = 0.05 + 0.15 * (np.sin(y / 700) * np.cos(x / 500) + 1)
-        image = np.stack([wave * (1 + 0.1 * number) for number, _ in enumerate(bands)]).astype(np.float32)
+        image = np.stack([wave * (1 + 0.05 * BANDS[band].band_id) for band in bands]).astype(np.float32)
         image[:, y + x < 3000] = np.nan
         if self.saturates:
             image[:, (abs(y - 8000) < 100) & (abs(x - 8000) < 100)] = np.inf
