@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from groundshift.execution.progress import progress
 from groundshift.pipelines.job import ChangeJob
 
 
@@ -23,11 +24,6 @@ def execute(job: ChangeJob, *, as_json: bool, quiet: bool) -> dict[str, Any]:
     elif not quiet:
         print_summary(summary)
     return summary
-
-
-def progress(quiet: bool) -> Any:
-    """What a pipeline tells its progress to; None for silence."""
-    return None
 
 
 def print_json(value: Mapping[str, Any]) -> None:

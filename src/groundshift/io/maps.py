@@ -177,10 +177,13 @@ def _shapes(path: str, geobox: GeoBox) -> list[Any]:
     with open(path, "rb") as file:
         if b"<OGRVRT" in file.read(4096):
             raise ProductError(f"{path}: is a VRT, which is never read because it can name any file, convert it.")
+    errors = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError)
     try:
         meta, _, wkb, _ = pyogrio.raw.read(path, columns=[], force_2d=True)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except errors as error:
         raise ProductError(f"{path}: no polygons can be read from it ({str(error).splitlines()[0]}).") from error
+    if wkb is None:
+        raise InputError(f"{path}: is a table without geometries: expected polygons.")
     if meta["crs"] is None:
         raise GridError(f"{path}: has no coordinate system: write it again with one.")
     forward = Transformer.from_crs(meta["crs"], geobox.crs.proj, always_xy=True)

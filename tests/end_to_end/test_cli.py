@@ -1,0 +1,153 @@
+"""The commands as a user types them, on the demo products."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+pytest.importorskip("groundshift.pipelines.change")
+pytestmark = pytest.mark.slow
+
+BIN = Path(sys.executable).parent
+COMMANDS = ("", "change", "run", "evaluate", "demo", "doctor")
+PRODUCT = re.compile(r"S2[ABCD]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T56HKH_\d{8}T\d{6}(\.SAFE)?\.zip")
+SYDNEY = "POLYGON((150.70 -33.55, 150.80 -33.55, 150.80 -33.62, 150.70 -33.62, 150.70 -33.55))"
+
+
+def say(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Say a line to bash, as a user does."""
+    path = f'PATH={shlex.quote(str(BIN))}:"$PATH"'
+    return subprocess.run(
+        ["bash", "-c", f"export {path}; {line}"], cwd=folder, capture_output=True, text=True, check=False, timeout=280
+    )
+
+
+def done(folder: Path, line: str) -> str:
+    found = say(folder, line)
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+def summary(folder: Path, line: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done(folder, f"{line} --json"))
+    return found
+
+
+def pixels(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for path in sorted(folder.glob("*.tif")):
+        with rasterio.open(path) as file:
+            found[path.name] = file.read().tobytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``groundshift demo`` was said."""
+    folder = tmp_path_factory.mktemp("user at home")
+    out = done(folder, "groundshift demo")
+    assert "demo/result/report.html" in out
+    return folder
+
+
+def test_demo_leaves_two_products_under_real_names_and_a_result(place: Path) -> None:
+    products = sorted(path.name for path in (place / "demo" / "products").iterdir())
+    assert len(products) == 2
+    assert all(PRODUCT.fullmatch(name) for name in products)
+    left = {path.name for path in (place / "demo" / "result").iterdir()}
+    expected = {"CVA.tif", "S2-CD.tif", "changes.gpkg", "before.png", "after.png", "change.png", "report.html"}
+    assert expected | {"manifest.json"} <= left
+    assert not {name for name in left if name.endswith(".tmp")}
+
+
+def test_demo_again_gives_the_same(place: Path) -> None:
+    before = pixels(place / "demo" / "result")
+    done(place, "groundshift demo --quiet")
+    assert pixels(place / "demo" / "result") == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_help_run_as_they_are_printed(command: str, place: Path) -> None:
+    examples = done(place, f"groundshift {command} --help").partition("Examples:\n")[2].splitlines()
+    assert len(examples) == 2
+    for line in examples:
+        done(place, line.strip() + (" --force" if "change" in line.split() else ""))
+
+
+def test_the_examples_of_s2cd_run_as_they_are_printed(place: Path) -> None:
+    examples = done(place, "S2-CD --help").partition("Examples:\n")[2].splitlines()
+    assert len(examples) == 2
+    for line in examples:
+        done(place, f"{line.strip()} --force")
+
+
+def test_a_saved_job_run_again_gives_identical_maps(place: Path) -> None:
+    done(
+        place,
+        "groundshift change demo/products/*.zip -o once -b B3,B8,B11 -r 20 --min-area 5000 --save-config job.toml",
+    )
+    done(place, "groundshift run job.toml --set output.outdir=twice")
+    first, second = pixels(place / "once"), pixels(place / "twice")
+    assert set(first) >= {"CVA.tif", "S2-CD.tif"}
+    assert first == second
+
+
+def test_json_names_files_that_are_there(place: Path) -> None:
+    found = summary(place, "groundshift change demo/products/*.zip -o json -r 60")
+    assert all((place / path).exists() for path in found["outputs"].values())
+    assert 0 < found["changed_percent"] < 50
+
+
+def test_s2cd_gives_wgs84_geotiffs_of_the_published_layout(place: Path) -> None:
+    done(
+        place,
+        f"S2-CD -i1 demo/products/*20210315T*.zip -i2 demo/products/*20210325T*.zip -r 20 -p '{SYDNEY}' -outdir sydney",
+    )
+    with rasterio.open(place / "sydney" / "CVA.tif") as cva, rasterio.open(place / "sydney" / "S2-CD.tif") as classes:
+        assert (cva.count, classes.count) == (2, 1)
+        assert cva.crs.to_epsg() == classes.crs.to_epsg() == 4326
+        assert classes.dtypes == ("uint8",)
+        assert set(np.unique(classes.read(1))) <= {0, 1, 2, 3, 4, 255}
+        left, bottom, right, top = classes.bounds
+    assert 150.69 < left < right < 150.81
+    assert -33.63 < bottom < top < -33.54
+
+
+def test_evaluate_finds_the_planted_flood(place: Path) -> None:
+    found = summary(place, "groundshift evaluate demo/result --truth demo/truth.tif")
+    assert found["scores"]["f1"]["value"] > 0.7
+    assert found["scores"]["auc"]["value"] > 0.9
+
+
+def test_a_second_run_into_the_folder_of_another_is_refused(place: Path) -> None:
+    done(place, "groundshift change demo/products/*.zip -o mine -r 60")
+    found = say(place, "groundshift change demo/products/*.zip -o mine -r 60 --confidence 99")
+    assert found.returncode == 73
+    assert "--force" in found.stderr
+
+
+def test_products_under_names_of_any_kind_are_compared(place: Path) -> None:
+    odd = place / "Überflutung (März) 水"
+    odd.mkdir()
+    for path in (place / "demo" / "products").iterdir():
+        (odd / path.name).symlink_to(path)
+    found = say(place, "cd Ü*; groundshift change --resolution 60 --outdir '-out put' -- *.zip")
+    assert found.returncode == 0, found.stderr
+    assert (odd / "-out put" / "report.html").exists()
+
+
+def test_a_product_that_is_not_there_is_exit_code_66(place: Path) -> None:
+    found = say(place, "groundshift change nowhere.zip demo/products/*20210325T*.zip -o none")
+    assert found.returncode == 66
+    assert found.stderr.count("groundshift: error:") == 1
+    assert "nowhere.zip" in found.stderr
+    assert not (place / "none" / "S2-CD.tif").exists()
