@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -73,19 +74,26 @@ def quicklook_step(shape: tuple[int, int], longest_px: int = LONGEST_PX) -> int:
     return max(1, math.ceil(max(shape) / longest_px))
 
 
-def _cells(start: int, stop: int, step: int) -> tuple[NDArray[np.intp], slice]:
-    """First indices of the parts of start..stop that fall into one cell each, and the slice of those cells."""
-    first, last = start // step, (stop - 1) // step
-    cuts = np.maximum(np.arange(first, last + 1) * step - start, 0)
-    return cuts, slice(first, last + 1)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_values(total: Any, count: Any, values: Any, valid: Any, y0: int, x0: int, step: int) -> None:
+    """Add the valid pixels of a window that starts at (y0, x0) to the sums and counts of their cells."""
+    for y in range(valid.shape[0]):
+        row = (y0 + y) // step
+        for x in range(valid.shape[1]):
+            if valid[y, x]:
+                column = (x0 + x) // step
+                count[row, column] += 1
+                for band in range(values.shape[0]):
+                    total[band, row, column] += values[band, y, x]
 
 
-def _sums(values: NDArray[Any], window: Window, step: int, dtype: type) -> NDArray[Any]:
-    rows, _ = _cells(window.y0, window.y1, step)
-    columns, _ = _cells(window.x0, window.x1, step)
-    if step == 1:
-        return values.astype(dtype)
-    return np.add.reduceat(np.add.reduceat(values, rows, axis=-2, dtype=dtype), columns, axis=-1)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_codes(count: Any, slot: Any, labels: Any, y0: int, x0: int, step: int) -> None:
+    """Count the codes of a window that starts at (y0, x0) in their cells; ``slot`` is the layer of each code."""
+    for y in range(labels.shape[0]):
+        row = (y0 + y) // step
+        for x in range(labels.shape[1]):
+            count[slot[labels[y, x]], row, (x0 + x) // step] += 1
 
 
 @dataclass
@@ -112,11 +120,7 @@ class ReflectanceQuicklook:
 
     def add(self, window: Window, reflectance: NDArray[np.floating], valid: NDArray[np.bool_]) -> None:
         """Add a window: reflectance (band, y, x), valid (y, x)."""
-        _, rows = _cells(window.y0, window.y1, self.step)
-        _, columns = _cells(window.x0, window.x1, self.step)
-        kept = np.where(valid, reflectance, np.float32(0))
-        self.total[:, rows, columns] += _sums(kept, window, self.step, np.float32)
-        self.count[rows, columns] += _sums(valid, window, self.step, np.uint16)
+        _add_values(self.total, self.count, reflectance, valid, window.y0, window.x0, self.step)
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Mean reflectance (band, y, x), 0 where no pixel was valid; and valid (y, x)."""
@@ -136,35 +140,44 @@ class LabelQuicklook:
     shape: tuple[int, int]
     step: int = 0
     """Pixels a side of one cell; 0: so that the longest side is at most :data:`LONGEST_PX`."""
-    counts: dict[int, NDArray[np.uint16]] = field(init=False, default_factory=dict)
-    """Pixels per cell of each code that was met."""
+    count: NDArray[np.uint16] = field(init=False)
+    """(layer, y, x): pixels per cell of each code that was met."""
+    slot: NDArray[np.int16] = field(init=False)
+    """(256,): layer of each code, -1 while it was not met."""
 
     def __post_init__(self) -> None:
-        """Settle the step."""
+        """Settle the step; layers come with the codes."""
         self.step = self.step or quicklook_step(self.shape)
+        rows, columns = (-(-side // self.step) for side in self.shape)
+        self.count = np.zeros((0, rows, columns), np.uint16)
+        self.slot = np.full(256, -1, np.int16)
 
     def add(self, window: Window, labels: NDArray[np.uint8]) -> None:
         """Add a window of the map: labels (y, x), 0 no change, 1..k kinds, 255 no data."""
-        _, rows = _cells(window.y0, window.y1, self.step)
-        _, columns = _cells(window.x0, window.x1, self.step)
-        for code in np.unique(labels):
-            cells = self.counts.setdefault(int(code), self._empty())
-            cells[rows, columns] += _sums(labels == code, window, self.step, np.uint16)
+        met = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+        for code in met[self.slot[met] < 0]:
+            self.slot[code] = len(self.count)
+            self.count = np.concatenate([self.count, np.zeros_like(self.count, shape=(1, *self.count.shape[1:]))])
+        _add_codes(self.count, self.slot, labels, window.y0, window.x0, self.step)
 
-    def _empty(self) -> NDArray[np.uint16]:
-        rows, columns = (-(-side // self.step) for side in self.shape)
-        return np.zeros((rows, columns), np.uint16)
+    def _of(self, code: int) -> NDArray[np.uint16]:
+        """Pixels per cell of one code."""
+        empty: NDArray[np.uint16] = np.zeros(self.count.shape[1:], np.uint16)
+        return empty if self.slot[code] < 0 else self.count[self.slot[code]]
 
     def result(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Labels (y, x) and the share of the cell's valid pixels that changed (y, x), 0..1."""
-        labels, most, changed = (self._empty().astype(np.uint8), self._empty(), self._empty())
-        for code in sorted(set(self.counts) - {NO_CHANGE, NO_DATA}):
-            counts = self.counts[code]
+        cells = self.count.shape[1:]
+        labels, most, changed = np.zeros(cells, np.uint8), np.zeros(cells, np.uint16), np.zeros(cells, np.uint16)
+        for code in np.flatnonzero(self.slot >= 0):
+            if code in (NO_CHANGE, NO_DATA):
+                continue
+            counts = self._of(int(code))
             labels[counts > most] = code
             np.maximum(most, counts, out=most)
             changed += counts
-        valid = changed + self.counts.get(NO_CHANGE, 0)
-        labels[self.counts.get(NO_DATA, self._empty()) > valid] = NO_DATA
+        valid = changed + self._of(NO_CHANGE)
+        labels[self._of(NO_DATA) > valid] = NO_DATA
         return labels, (changed / np.maximum(valid, 1)).astype(np.float32)
 
 
