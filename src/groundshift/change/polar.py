@@ -66,7 +66,7 @@ def main_direction(z: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     finite = z[:, np.isfinite(z).all(axis=0)].astype(np.float64)
     if not finite.any():
-        return np.eye(len(z))[0]
+        return np.asarray(np.eye(len(z))[0])
     axis: NDArray[np.float64] = np.linalg.eigh(finite @ finite.T)[1][:, -1]
     along = float(axis @ finite.mean(axis=1)) or float(axis[np.argmax(np.abs(axis))])
     return np.asarray(axis * math.copysign(1.0, along))
