@@ -231,10 +231,26 @@ def _names_in(data: Any) -> str:
 
 
 def _geobox(variable: Any) -> GeoBox | None:
-    import odc.geo.xr  # noqa: F401  (gives every xarray object its .odc)
+    """Grid of a (y, x) variable by its coordinates and its CRS (CF grid mapping, as rioxarray and odc-geo write it)."""
+    rows, columns = variable.dims
+    if rows not in variable.coords or columns not in variable.coords:
+        return None
+    y, x = (np.asarray(variable[dim].values, np.float64) for dim in (rows, columns))
+    steps = [np.diff(axis) for axis in (y, x)]
+    if any(len(step) == 0 or not np.allclose(step, step[0], rtol=1e-3, atol=0) for step in steps):
+        raise InputError(f"{variable.name}: coordinates {rows} and {columns} are not evenly spaced: no pixel grid.")
+    dy, dx = ((axis[-1] - axis[0]) / (len(axis) - 1) for axis in (y, x))
+    affine = Affine(dx, 0, x[0] - dx / 2, 0, dy, y[0] - dy / 2)
+    return GeoBox(variable.shape, affine, _crs(variable, (str(rows), str(columns))))
 
-    found = variable.odc.geobox
-    return found if isinstance(found, GeoBox) else None
+
+def _crs(variable: Any, dims: tuple[str, str]) -> str | None:
+    name = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping") or "spatial_ref"
+    mapping = variable.coords[name].attrs if name in variable.coords else {}
+    written = mapping.get("crs_wkt") or mapping.get("spatial_ref") or variable.attrs.get("crs")
+    if written is None and dims in (("latitude", "longitude"), ("lat", "lon")):
+        return "EPSG:4326"
+    return None if written is None else str(written)
 
 
 def _time(variable: Any) -> datetime | None:

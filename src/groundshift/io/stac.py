@@ -173,8 +173,10 @@ def band_role(key: str, described: Mapping[str, Any]) -> str | None:
         return SCL
     names = (described.get("name"), described.get("eo:common_name") or described.get("common_name"), stem)
     for name in names:
+        if not isinstance(name, str) or name.isdigit():
+            continue
         try:
-            return parse_band(name) if isinstance(name, str) and not name.isdigit() else None
+            return parse_band(name)
         except UsageError:
             continue
     return None

@@ -1,0 +1,87 @@
+"""Whatever is named is opened by what it is, or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from groundshift.errors import MissingInputError, ProductError
+from groundshift.io.opening import open_scene
+from groundshift.model.scene import OpenOptions
+
+SCALE = OpenOptions(scale=10000)
+
+
+@pytest.fixture
+def image(tmp_path: Path, write_raster: Any) -> Path:
+    """A GeoTIFF of one band."""
+    return Path(write_raster(tmp_path / "2018-12-01_B04.tif", np.full((8, 9), 500, np.uint16)))
+
+
+def test_a_safe_folder_its_parent_and_its_metadata_open_as_safe(safe_folder: Path) -> None:
+    for path in (safe_folder, safe_folder / "MTD_MSIL2A.xml", safe_folder / "manifest.safe"):
+        assert open_scene(path).scene.kind == "SAFE"
+
+
+def test_a_zip_opens_as_safe_whatever_its_ending(safe_folder: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "product"), "zip", safe_folder.parent, safe_folder.name)
+    assert open_scene(archive).scene.kind == "SAFE"
+
+
+def test_a_raster_a_folder_and_a_date_of_it_open_as_raster(image: Path) -> None:
+    for text in (image, image.parent, f"{image.parent}@2018-12-01"):
+        assert open_scene(text, SCALE).scene.kind == "raster"
+
+
+def test_an_item_opens_as_stac_by_path_and_by_url(image: Path) -> None:
+    item = {"type": "Feature", "id": "X", "properties": {}, "assets": {"red": {"href": image.name}}}
+    path = image.parent / "item"
+    path.write_text("\n  " + json.dumps(item))
+    assert open_scene(path).scene.kind == "STAC"
+    assert open_scene(path.as_uri()).scene.kind == "STAC"
+
+
+def test_a_wrong_name_is_told_with_the_nearest_one(image: Path) -> None:
+    wrong = image.with_name("2018-12-01_B05.tif")
+    with pytest.raises(MissingInputError, match=rf"no such file or folder: did you mean {image}\?") as caught:
+        open_scene(wrong)
+    assert caught.value.exit_code == 66
+
+
+def test_a_wrong_folder_is_told_with_the_part_that_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="there is no 'nowhere' in"):
+        open_scene(tmp_path / "nowhere" / "deep" / "x.tif")
+
+
+@pytest.mark.parametrize("text", ["https://host/x.json", "s3://bucket/x.tif", "file://host/x.tif"])
+def test_remote_names_are_refused(text: str) -> None:
+    with pytest.raises(MissingInputError, match="only local files are read"):
+        open_scene(text)
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_name_says_what_is_accepted(text: str) -> None:
+    with pytest.raises(MissingInputError, match="no input was named: expected a SAFE folder or zip"):
+        open_scene(text)
+
+
+def test_a_folder_of_products_names_one_to_choose(safe_folder: Path, tmp_path: Path) -> None:
+    for name in ("a.SAFE", "b.SAFE"):
+        (tmp_path / name).mkdir()
+        shutil.copy(safe_folder / "MTD_MSIL2A.xml", tmp_path / name)
+    with pytest.raises(ProductError, match=r"holds 2 products: name one of them, as .*a\.SAFE"):
+        open_scene(tmp_path)
+
+
+def test_an_empty_folder_and_an_unknown_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match="holds no file to read: expected a SAFE folder"):
+        open_scene(tmp_path)
+    (tmp_path / "x.txt").write_text("hello")
+    with pytest.raises(ProductError, match="is no raster that is read") as caught:
+        open_scene(tmp_path / "x.txt")
+    assert caught.value.exit_code == 65
