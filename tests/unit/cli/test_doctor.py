@@ -69,6 +69,9 @@ def products(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("groundshift.testing.demo")
     module.write_demo_products = write  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "groundshift.testing.demo", module)
+    truth = types.ModuleType("groundshift.testing.demo_truth")
+    truth.write_demo_truth = Path.touch  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "groundshift.testing.demo_truth", truth)
 
 
 def test_demo_runs_the_main_job_with_the_defaults_and_again(
