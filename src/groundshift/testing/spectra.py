@@ -86,7 +86,7 @@ PARCEL_SPREAD: NDArray[np.float32] = np.array(
 )
 """(cover) relative spread between parcels of one cover."""
 FINE_TEXTURE: NDArray[np.float32] = np.array(
-    [0.015, 0.17, 0.17, 0.05, 0.035, 0.035, 0.05, 0.05, 0.10, 0.08, 0.05, 0.10], np.float32
+    [0.015, 0.11, 0.12, 0.05, 0.035, 0.035, 0.05, 0.05, 0.10, 0.08, 0.05, 0.10], np.float32
 )
 """(cover) relative texture of a pixel or two."""
 BROAD_TEXTURE: NDArray[np.float32] = np.array(
