@@ -201,8 +201,8 @@ class Pool:
         with ours, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "groundshift.execution.worker"],
-                stdin=theirs,
-                stdout=sys.__stderr__ if sys.__stderr__ is not None else subprocess.DEVNULL,
+                stdin=theirs.fileno(),
+                stdout=2,
                 env=_environment(),
             )
             channel: channels.Connection[Any, Any] = channels.Connection(ours.detach())

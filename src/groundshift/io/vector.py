@@ -1,0 +1,464 @@
+"""Areas of interest in, polygons of change out."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pyogrio
+import pyogrio.raw
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+from rasterio.features import rasterize
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from shapely.geometry.base import BaseGeometry
+
+from groundshift.errors import GridError, InputError, MissingInputError, OutputError, UsageError
+from groundshift.io.atomic import atomic
+from groundshift.model.grid import Window, crop
+from groundshift.model.legend import NO_CHANGE, NO_DATA
+
+_WKT = re.compile(
+    r"\s*(?:SRID\s*=\s*(\d+)\s*;)?\s*((?:MULTI)?(?:POLYGON|POINT|LINESTRING)|GEOMETRYCOLLECTION)\b", re.IGNORECASE
+)
+_LONLAT = "EPSG:4326"
+_SEGMENTS = 200
+"""A side of the area is cut into pieces of at most this part of its extent before it is projected."""
+_EPOCH = "1970-01-01T00:00:00.000Z"
+"""Written where GeoPackage wants the time of the last change: the same data make the same file."""
+
+
+def read_aoi(text: str) -> tuple[BaseGeometry, str | None]:
+    """Read an area of interest.
+
+    Args:
+        text: WKT (longitude latitude, WGS84, or with ``SRID=n;`` before it), or the path of a vector file: all
+            polygons of its first layer together.
+
+    Returns:
+        A valid polygon or multipolygon, and its CRS (None: the file names none).
+
+    Raises:
+        UsageError: the WKT does not parse.
+        MissingInputError: there is no such file.
+        InputError: it is no vector file, or holds no polygon.
+    """
+    match = _WKT.match(text)
+    if match:
+        try:
+            geometry = shapely.from_wkt(text[match.start(2) :])
+        except shapely.errors.ShapelyError as error:
+            raise UsageError(f"the area of interest is no valid WKT: {error}.") from error
+        crs = f"EPSG:{match[1]}" if match[1] else _LONLAT
+        area = _polygons([geometry], "the WKT")
+        if crs == _LONLAT:
+            _check_degrees(area)
+        return area, crs
+    return _read_file(text)
+
+
+def aoi_on(geometry: BaseGeometry, crs: str | None, geobox: GeoBox) -> BaseGeometry:
+    """An area of interest in the coordinates of a grid, cut at its border.
+
+    Raises:
+        GridError: it does not overlap the grid, or one of the two has no georeference.
+    """
+    if geobox.crs is None or crs is None:
+        if (geobox.crs is None) != (crs is None):
+            which = "the area of interest" if crs is None else "the images"
+            raise GridError(f"{which} carry no georeference, so the area cannot be found on the images.")
+        placed = geometry
+    else:
+        placed = _projected(geometry, crs, geobox.crs.proj)
+    outline = shapely.Polygon([geobox.affine * corner for corner in _corners(geobox.shape)])
+    area = _polygons([shapely.intersection(placed, outline)], None)
+    if area.is_empty:
+        raise GridError(f"the area of interest does not overlap the images.{_hint(geometry, crs, geobox, outline)}")
+    return area
+
+
+def rasterise_mask(geometry: BaseGeometry, geobox: GeoBox, window: Window | None = None) -> NDArray[np.bool_]:
+    """True where the centre of a pixel lies in a geometry given in the coordinates of the grid; (y, x)."""
+    window = window if window is not None else Window(0, geobox.shape[0], 0, geobox.shape[1])
+    part = crop(geobox, window)
+    box = shapely.Polygon([part.affine * corner for corner in _corners(window.shape)])
+    if geometry.is_empty or not shapely.intersects(geometry, box):
+        return np.zeros(window.shape, bool)
+    if shapely.contains_properly(geometry, box):
+        return np.ones(window.shape, bool)
+    burnt = rasterize([(geometry, 1)], out_shape=window.shape, transform=part.affine, dtype="uint8")
+    return np.asarray(burnt == 1)
+
+
+# --- raster to polygons --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """What one block knows of its regions; blocks are merged by :func:`merge`."""
+
+    geometries: NDArray[np.object_]
+    """WKB of each region of the block, in pixels of the whole grid."""
+    code: NDArray[np.int64]
+    """Code of each region of the block."""
+    first: NDArray[np.int64]
+    """Index y * columns + x of the first pixel of each region."""
+    rim: NDArray[np.int64]
+    """(3, n): pixels on the rim of the block: index, region, code."""
+    columns: int
+    """Columns of the whole grid."""
+
+
+def pieces(labels: NDArray[np.integer], window: Window, columns: int) -> Pieces:
+    """Find the regions of one block: pixels of equal code that touch, also at a corner; 0 and 255 belong to none.
+
+    Args:
+        labels: (y, x), integer codes.
+        window: where the block lies in the whole grid.
+        columns: columns of the whole grid.
+    """
+    codes = np.ascontiguousarray(labels)
+    region, first = _label(codes, NO_CHANGE, NO_DATA, True)
+    parts, _ = _label(region, -1, -1, False)
+    y, x = first // labels.shape[1], first % labels.shape[1]
+    code = codes[y, x].astype(np.int64)
+    polygons = _polygons_of(parts, window)
+    owner = np.empty(len(polygons), np.int64)
+    owner[parts[parts >= 0]] = region[parts >= 0]
+    by_region = np.argsort(owner, kind="stable")
+    outlines = shapely.multipolygons(polygons[by_region], indices=owner[by_region])
+    rim = _rim(region, code, window, columns)
+    return Pieces(shapely.to_wkb(outlines), code, (y + window.y0) * columns + x + window.x0, rim, columns)
+
+
+def merge(parts: Sequence[Pieces], transform: Affine) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Join the regions of all blocks across their edges, also over a corner.
+
+    Returns:
+        Multipolygons (of several parts where they meet at a corner only) in the coordinates of ``transform``, and
+        their codes, in the order of their first pixels. Law: the same for any blocks.
+    """
+    starts = np.cumsum([0, *(len(part.code) for part in parts)])
+    if starts[-1] == 0:
+        return np.empty(0, object), np.empty(0, np.int64)
+    code = np.concatenate([part.code for part in parts])
+    first = np.concatenate([part.first for part in parts])
+    region = _joined(parts, starts)
+    lead = np.lexsort((first, region))
+    lead = lead[np.r_[True, np.diff(region[lead]) > 0]]
+    order = np.argsort(first[lead])
+    rank = np.empty(len(lead), np.int64)
+    rank[order] = np.arange(len(lead))
+    outlines = shapely.from_wkb(np.concatenate([part.geometries for part in parts]))
+    joined = _unions(outlines, rank[region], len(lead))
+    placed: NDArray[np.object_] = shapely.transform(
+        shapely.normalize(joined), lambda xy: np.column_stack(transform * (xy[:, 0], xy[:, 1]))
+    )
+    return placed, code[lead][order]
+
+
+def polygonise(labels: NDArray[np.integer], transform: Affine) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Polygons of a map that fits in memory; see :func:`pieces` and :func:`merge`."""
+    height, width = labels.shape
+    return merge([pieces(labels, Window(0, height, 0, width), width)], transform)
+
+
+def write_polygons(
+    path: str | os.PathLike[str],
+    geometries: NDArray[np.object_],
+    fields: Mapping[str, NDArray[Any]],
+    *,
+    crs: str | None,
+    layer: str = "changes",
+    force: bool = True,
+) -> None:
+    """Write polygons as a GeoPackage, whole or not at all; equal input makes equal bytes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = Path(path)
+    packed = shapely.to_wkb(geometries) if len(geometries) else np.empty(0, object)
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    with atomic(target, force=force) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*crs.*was not provided")
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _EPOCH})
+        try:
+            pyogrio.raw.write(
+                temporary,
+                packed,
+                [np.asarray(values) for values in fields.values()],
+                list(fields),
+                layer=layer,
+                driver="GPKG",
+                geometry_type="MultiPolygon",
+                crs=crs,
+            )
+        except (DataSourceError, DataLayerError, RuntimeError) as error:
+            raise OutputError(f"cannot write {target}: {error}.") from error
+        finally:
+            pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+
+
+# --- areas ---------------------------------------------------------------------------------------------------------
+
+
+def _read_file(path: str) -> tuple[BaseGeometry, str | None]:
+    file = Path(path)
+    if not file.exists():
+        raise MissingInputError(f"the area of interest {path!r} is neither WKT nor a file that exists.")
+    if file.is_file() and b"<OGRVRT" in file.open("rb").read(4096):
+        raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
+    try:
+        meta, _, geometry, _ = pyogrio.raw.read(file, columns=[], force_2d=True)
+    except (DataSourceError, DataLayerError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a vector file: {error}.") from error
+    found = [] if geometry is None else [g for g in shapely.from_wkb(geometry) if g is not None]
+    return _polygons(found, path), meta["crs"]
+
+
+def _polygons(geometries: Iterable[BaseGeometry], where: str | None) -> BaseGeometry:
+    """The polygons of these geometries, made valid and dissolved; InputError about ``where`` when there is none."""
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(np.array(list(geometries), dtype=object))))
+    area = shapely.union_all([part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")])
+    if area.is_empty and where is not None:
+        raise InputError(f"{where} holds no polygon: the area of interest must be one polygon or several.")
+    return area
+
+
+def _check_degrees(area: BaseGeometry) -> None:
+    _, south, _, north = area.bounds
+    if south < -90 or north > 90:
+        raise UsageError(
+            f"the area of interest reaches latitude {max(north, -south):g}: WKT is longitude first, then latitude; "
+            "were they swapped? (coordinates that are no degrees need SRID=n; before them)."
+        )
+
+
+def _projected(geometry: BaseGeometry, crs: str, target: CRS) -> BaseGeometry:
+    try:
+        transformer = Transformer.from_crs(CRS.from_user_input(crs), target, always_xy=True)
+    except CRSError as error:
+        raise InputError(f"the area of interest has an unknown CRS {crs!r}: {error}.") from error
+    left, bottom, right, top = geometry.bounds
+    dense = shapely.segmentize(geometry, max(right - left, top - bottom) / _SEGMENTS or 1.0)
+    placed = shapely.transform(dense, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
+    if not np.isfinite(shapely.get_coordinates(placed)).all():
+        raise GridError("the area of interest reaches places where the projection of the images is not defined.")
+    return shapely.make_valid(placed)
+
+
+def _hint(geometry: BaseGeometry, crs: str | None, geobox: GeoBox, outline: BaseGeometry) -> str:
+    """A word on swapped axes, where swapping would have helped."""
+    if crs is None or geobox.crs is None:
+        return ""
+    swapped = shapely.transform(geometry, lambda xy: xy[:, ::-1])
+    try:
+        helps = shapely.intersects(_projected(swapped, crs, geobox.crs.proj), outline)
+    except GridError:
+        helps = False
+    return " Its axes look swapped: WKT is longitude first, then latitude." if helps else ""
+
+
+def _corners(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    height, width = shape
+    return [(0, 0), (width, 0), (width, height), (0, height)]
+
+
+# --- regions -------------------------------------------------------------------------------------------------------
+
+
+@numba.njit(cache=True, nogil=True)
+def _root(parent, i):  # type: ignore[no-untyped-def]
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _label(labels, skip_a, skip_b, corners):  # type: ignore[no-untyped-def]
+    """Regions of equal code in scan order (-1: none) and the first pixel of each; over corners too if asked."""
+    height, width = labels.shape
+    parent = np.arange(labels.size).astype(np.int32)
+    for y in range(height):
+        for x in range(width):
+            code = labels[y, x]
+            if code == skip_a or code == skip_b:  # noqa: SIM109  numba is faster so
+                continue
+            i = y * width + x
+            for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
+                if dy * dx != 0 and not corners:
+                    continue
+                if y + dy >= 0 and 0 <= x + dx < width and labels[y + dy, x + dx] == code:
+                    a, b = _root(parent, i), _root(parent, i + dy * width + dx)
+                    parent[max(a, b)] = min(a, b)
+    region = np.full((height, width), -1, np.int32)
+    first = [np.int64(0)][:0]
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] == skip_a or labels[y, x] == skip_b:
+                continue
+            root = _root(parent, np.int32(y * width + x))
+            if root == y * width + x:
+                region[y, x] = len(first)
+                first.append(np.int64(root))
+            else:
+                region[y, x] = region[root // width, root % width]
+    return region, np.array(first, np.int64)
+
+
+_STEPS = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
+"""East, south, west, north, as (y, x)."""
+
+
+@numba.njit(cache=True, nogil=True)
+def _holds(parts, y, x, part):  # type: ignore[no-untyped-def]
+    return 0 <= y < parts.shape[0] and 0 <= x < parts.shape[1] and parts[y, x] == part
+
+
+@numba.njit(cache=True, nogil=True)
+def _turn(parts, y, x, heading, part):  # type: ignore[no-untyped-def]
+    """At a corner of pixels: (new heading, whether the part is there twice, on a diagonal). The part is on the right.
+
+    The pixels ahead lie at offsets from the corner of -1 or 0 in y and x.
+    """
+    dy, dx = _STEPS[heading]
+    ry, rx = dx, -dy  # to the right of the heading
+    ahead_right = _holds(parts, y + (dy + ry - 1) // 2, x + (dx + rx - 1) // 2, part)
+    ahead_left = _holds(parts, y + (dy - ry - 1) // 2, x + (dx - rx - 1) // 2, part)
+    if not ahead_right:
+        return (heading + 1) % 4, ahead_left
+    return ((heading + 3) % 4 if ahead_left else heading), False
+
+
+@numba.njit(cache=True, nogil=True)
+def _trace(parts):  # type: ignore[no-untyped-def]
+    """Rings around and within parts (four neighbours): corners (x, y), the end of each ring, its part.
+
+    A ring that touches itself is cut there into rings that do not: so polygons made of them are valid.
+    """
+    height, width = parts.shape
+    seen = np.zeros(parts.shape, np.bool_)
+    xs, ys = [np.int32(0)][:0], [np.int32(0)][:0]
+    ends, owners = [np.int64(0)][:0], [np.int64(0)][:0]
+    for y0 in range(height):
+        for x0 in range(width):
+            part = parts[y0, x0]
+            if part < 0 or seen[y0, x0] or _holds(parts, y0 - 1, x0, part):
+                continue
+            y, x, heading = y0, x0, 0
+            stack = [(np.int32(0), np.int32(0))][:0]
+            twice = {np.int64(0): np.int64(0)}
+            twice.clear()
+            while True:
+                if heading == 0:
+                    if seen[y, x]:
+                        break
+                    seen[y, x] = True
+                y, x = y + _STEPS[heading, 0], x + _STEPS[heading, 1]
+                turned, diagonal = _turn(parts, y, x, heading, part)
+                if diagonal:
+                    key = np.int64(y) * (width + 1) + x
+                    if key in twice:
+                        begin = twice[key]
+                        for k in range(begin, len(stack)):
+                            ys.append(stack[k][0])
+                            xs.append(stack[k][1])
+                        ends.append(np.int64(len(xs)))
+                        owners.append(np.int64(part))
+                        while len(stack) > begin + 1:
+                            gone = stack.pop()
+                            gone_key = np.int64(gone[0]) * (width + 1) + gone[1]
+                            twice.pop(gone_key, None)
+                    else:
+                        twice[key] = np.int64(len(stack))
+                        stack.append((np.int32(y), np.int32(x)))
+                elif turned != heading:
+                    stack.append((np.int32(y), np.int32(x)))
+                heading = turned
+            for corner in stack:
+                ys.append(corner[0])
+                xs.append(corner[1])
+            ends.append(np.int64(len(xs)))
+            owners.append(np.int64(part))
+    return np.array(xs, np.int32), np.array(ys, np.int32), np.array(ends, np.int64), np.array(owners, np.int64)
+
+
+def _polygons_of(parts: NDArray[np.int32], window: Window) -> NDArray[np.object_]:
+    """A polygon for each part, in pixels of the whole grid."""
+    x, y, ends, owners = _trace(parts)
+    ring = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    corners = np.column_stack([x + window.x0, y + window.y0]).astype(np.float64)
+    rings = shapely.linearrings(corners, indices=ring)
+    # Rows count downwards, so rings that run round their part count as counter-clockwise, those round a hole do not.
+    order = np.lexsort((~shapely.is_ccw(rings), owners))
+    polygons: NDArray[np.object_] = shapely.polygons(rings[order], indices=owners[order])
+    return polygons
+
+
+def _rim(region: NDArray[np.int32], code: NDArray[np.int64], window: Window, columns: int) -> NDArray[np.int64]:
+    on_rim = np.zeros(region.shape, bool)
+    on_rim[[0, -1], :] = True
+    on_rim[:, [0, -1]] = True
+    y, x = np.nonzero(on_rim & (region >= 0))
+    number = region[y, x].astype(np.int64)
+    return np.stack([(y + window.y0) * columns + x + window.x0, number, code[number]])
+
+
+def _joined(parts: Sequence[Pieces], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the joined region of each region of each block."""
+    columns = parts[0].columns
+    shifted = [part.rim + np.array([[0], [start], [0]]) for part, start in zip(parts, starts, strict=False)]
+    rim = np.concatenate(shifted, axis=1)
+    index, region, code = rim[:, np.argsort(rim[0], kind="stable")]
+    pairs = [np.empty((2, 0), np.int64)]
+    for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        there = index + dy * columns + dx
+        at = np.minimum(np.searchsorted(index, there), max(0, len(index) - 1))
+        inside = (index % columns + dx >= 0) & (index % columns + dx < columns)
+        touch = inside & (index[at] == there) & (code[at] == code) if len(index) else np.zeros(0, bool)
+        pairs.append(np.stack([region[touch], region[at[touch]]]))
+    a, b = np.concatenate(pairs, axis=1)
+    total = int(starts[-1])
+    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(total, total))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _unions(outlines: NDArray[np.object_], owner: NDArray[np.int64], count: int) -> NDArray[np.object_]:
+    """One multipolygon a region; only those that lie in several blocks have to be dissolved."""
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(count + 1))
+    joined = outlines[order[bounds[:-1]]]
+    for i in np.flatnonzero(np.diff(bounds) > 1):
+        joined[i] = _without_needless_points(shapely.union_all(outlines[order[bounds[i] : bounds[i + 1]]]))
+    return joined
+
+
+def _without_needless_points(geometry: BaseGeometry) -> BaseGeometry:
+    """The geometry without points that lie within a straight side: seams of blocks leave some."""
+    parts = []
+    for part in shapely.get_parts(geometry):
+        shell, *holes = (_corners_of(shapely.get_coordinates(ring)) for ring in (part.exterior, *part.interiors))
+        parts.append(shapely.Polygon(shell, holes))
+    return shapely.MultiPolygon(parts)
+
+
+def _corners_of(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    points = ring[:-1]
+    into, out = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    kept: NDArray[np.float64] = points[into[:, 0] * out[:, 1] != into[:, 1] * out[:, 0]]
+    return kept
