@@ -9,6 +9,7 @@ some of those as zeros, or as grey, without a word.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,10 @@ def opened(path: str) -> Iterator[DatasetReader]:
 
 
 def geobox_of(dataset: DatasetReader) -> GeoBox:
-    """Pixel grid of an open raster; ``crs`` is None without georeference."""
+    """Pixel grid of an open raster; ``crs`` is None without georeference. Raises ProductError on pixels of no size."""
+    area = dataset.transform.determinant
+    if not (math.isfinite(area) and area != 0):
+        raise ProductError(f"{dataset.name}: its georeference gives the pixels no size: it is damaged.")
     return GeoBox(dataset.shape, dataset.transform, dataset.crs)
 
 
