@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -66,4 +67,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(item) for item in row))
-    Console(file=sys.stdout, highlight=False).print(table)
+    plain = "NO_COLOR" in os.environ
+    Console(file=sys.stdout, highlight=False, color_system=None if plain else "auto").print(table)

@@ -10,7 +10,8 @@ from rasterio.transform import from_origin
 
 from groundshift.io.atomic import atomic
 from groundshift.testing.demo import CORNER, SHAPE, demo_pair
-from groundshift.testing.scenes import TRUTH_NO_DATA, whole
+from groundshift.testing.scenes import whole
+from groundshift.testing.spectra import TRUTH_NO_DATA
 
 CRS = "EPSG:32756"
 
