@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from groundshift.testing.noise import fractal, hashed, smooth, uniform
+from groundshift.testing.noise import add_fractal_row, add_smooth_row, hashed, uniform
 from groundshift.testing.spectra import Cover
 
 _WATER, _FOREST, _RIPARIAN, _GRASS = int(Cover.WATER), int(Cover.FOREST), int(Cover.RIPARIAN), int(Cover.GRASS)
@@ -19,6 +19,12 @@ _ROOF, _BUILT, _ASPHALT, _GARDEN = int(Cover.ROOF), int(Cover.BUILT), int(Cover.
 _RIVER_SPACING_PX = 1700.0
 _DISTRICT_PX = 240.0
 _TOWN_PX = 1000.0
+
+_RELIEF, _RIVER, _WIDTH, _LAKE, _HOLLOW, _RAGGED, _FINE, _CLEARING, _TOWN, _WARP_Y, _WARP_X = range(11)
+_FIELDS = 11
+"""Smooth fields that the cover of a pixel is decided from."""
+_COS, _SIN, _STRIP_PX, _PARCEL_PX, _ALONG, _HEDGED, _CROP = range(7)
+_DISTRICT, _STRIP, _PARCEL = range(3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,13 +64,14 @@ def _paint(seed, y0, x0, rows, columns, river_row):  # type: ignore[no-untyped-d
     brightness = np.empty((rows, columns), np.float32)
     height = np.empty((rows, columns), np.float32)
     farmed = np.full((rows, columns), 2.0, np.float32)
+    fields = np.empty((_FIELDS, columns))
+    state = _no_state()
     for i in range(rows):
+        _draw_fields(fields, seed, y0 + i, x0, river_row)
         for j in range(columns):
-            y, x = float(y0 + i), float(x0 + j)
-            river = _river_distance(seed, y, x, river_row)
-            relief = fractal(seed + 11, y, x, 900.0, 4)
-            height[i, j] = _height(seed, y, x, river, relief)
-            code, key = _cover(seed, y, x, river, relief)
+            here = fields[:, j]
+            height[i, j] = _height(here)
+            code, key = _cover(seed, float(y0 + i), float(x0 + j), here, state)
             cover[i, j] = code
             vigour[i, j] = 2.0 * uniform(seed + 71, 0, key) - 1.0
             brightness[i, j] = 2.0 * uniform(seed + 72, 0, key) - 1.0
@@ -74,49 +81,59 @@ def _paint(seed, y0, x0, rows, columns, river_row):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _height(seed, y, x, river, relief):  # type: ignore[no-untyped-def]
+def _draw_fields(fields, seed, y, x0, river_row):  # type: ignore[no-untyped-def]
+    """Fill the smooth fields of one row of pixels."""
+    fields[:] = 0.0
+    add_fractal_row(fields[_RELIEF], 1.0, seed + 11, y, x0, 900.0, 4)
+    for k, (height, period) in enumerate(((0.16, 800.0), (0.075, 260.0), (0.030, 95.0))):
+        add_smooth_row(fields[_RIVER], height, seed + 1 + k, y, x0, period)
+    add_smooth_row(fields[_WIDTH], 2.0, seed + 4, y, x0, 300.0)
+    add_smooth_row(fields[_LAKE], 1.0, seed + 5, y, x0, 420.0)
+    add_smooth_row(fields[_HOLLOW], 0.55, seed + 12, y, x0, 170.0)
+    add_smooth_row(fields[_HOLLOW], 0.30, seed + 13, y, x0, 60.0)
+    add_smooth_row(fields[_RAGGED], 1.0, seed + 21, y, x0, 38.0)
+    add_smooth_row(fields[_FINE], 1.0, seed + 22, y, x0, 9.0)
+    add_smooth_row(fields[_CLEARING], 1.0, seed + 23, y, x0, 130.0)
+    add_smooth_row(fields[_TOWN], 1.0, seed + 35, y, x0, 70.0)
+    add_smooth_row(fields[_WARP_Y], 14.0, seed + 61, y, x0, 110.0)
+    add_smooth_row(fields[_WARP_X], 14.0, seed + 62, y, x0, 110.0)
+    # Level lines of a tilted plane with bumps meander: distance to the nearest, in pixels.
+    for j in range(fields.shape[1]):
+        level = fields[_RIVER, j] + (y - river_row) / _RIVER_SPACING_PX
+        fields[_RIVER, j] = abs(level - math.floor(level + 0.5)) * _RIVER_SPACING_PX * 0.8
+
+
+@njit(cache=True)
+def _height(here):  # type: ignore[no-untyped-def]
     """Height above the river: it rises from the bank, with hollows and old channels, and steeply into the hills."""
-    away = max(0.0, river - 6.0)
-    hollows = 0.55 * smooth(seed + 12, y, x, 170.0) + 0.30 * smooth(seed + 13, y, x, 60.0)
-    plain = away / 20.0 * (1.0 + hollows) + 0.5 * min(1.0, away / 15.0) * hollows
-    return max(0.0, plain + max(0.0, relief + 0.05) * min(1.0, away / 80.0) * 12.0)
+    away = max(0.0, here[_RIVER] - 6.0)
+    plain = away / 20.0 * (1.0 + here[_HOLLOW]) + 0.5 * min(1.0, away / 15.0) * here[_HOLLOW]
+    return max(0.0, plain + max(0.0, here[_RELIEF] + 0.05) * min(1.0, away / 80.0) * 12.0)
 
 
 @njit(cache=True)
-def _river_distance(seed, y, x, river_row):  # type: ignore[no-untyped-def]
-    """Distance to the nearest river's middle line, in pixels: level lines of a tilted plane with bumps meander."""
-    level = (y - river_row) / _RIVER_SPACING_PX
-    level += 0.16 * smooth(seed + 1, y, x, 800.0) + 0.075 * smooth(seed + 2, y, x, 260.0)
-    level += 0.030 * smooth(seed + 3, y, x, 95.0)
-    return abs(level - math.floor(level + 0.5)) * _RIVER_SPACING_PX * 0.8
-
-
-@njit(cache=True)
-def _cover(seed, y, x, river, relief):  # type: ignore[no-untyped-def]
+def _cover(seed, y, x, here, state):  # type: ignore[no-untyped-def]
     """(cover, key of the parcel) of a pixel."""
-    ragged = smooth(seed + 21, y, x, 38.0)
-    fine = smooth(seed + 22, y, x, 9.0)
-    width = 5.5 + 2.0 * smooth(seed + 4, y, x, 300.0)
+    ragged, river = here[_RAGGED], here[_RIVER]
+    width = 5.5 + here[_WIDTH]
     if river < width:
         return _WATER, np.uint64(1)
-    lake = smooth(seed + 5, y, x, 420.0) + 0.10 * ragged
-    if lake < -0.90 and relief < 0.1:
+    if here[_LAKE] + 0.10 * ragged < -0.90 and here[_RELIEF] < 0.1:
         return _WATER, np.uint64(2)
     if river < width + 3.0 + 5.0 * ragged:
         return _RIPARIAN, np.uint64(3)
-    town = _town(seed, y, x, ragged)
+    town = _town(seed, y, x, here)
     if town > 0.0:
         return _town_cover(seed, y, x, town)
-    if relief + 0.10 * ragged + 0.05 * fine > 0.10:
-        clearing = smooth(seed + 23, y, x, 130.0) + 0.2 * ragged
-        if clearing < 0.62:
+    if here[_RELIEF] + 0.10 * ragged + 0.05 * here[_FINE] > 0.10:
+        if here[_CLEARING] + 0.2 * ragged < 0.62:
             return _FOREST, np.uint64(4)
         return _GRASS, np.uint64(5)
-    return _field(seed, y, x, fine)
+    return _field(seed, y, x, here, state)
 
 
 @njit(cache=True)
-def _town(seed, y, x, ragged):  # type: ignore[no-untyped-def]
+def _town(seed, y, x, here):  # type: ignore[no-untyped-def]
     """How deep inside a town, in pixels; at most 0 outside. A town lies wholly inside its cell."""
     cy, cx = math.floor(y / _TOWN_PX), math.floor(x / _TOWN_PX)
     if uniform(seed + 31, cy, cx) > 0.75:
@@ -125,7 +142,7 @@ def _town(seed, y, x, ragged):  # type: ignore[no-untyped-def]
     tx = (cx + 0.32 + 0.36 * uniform(seed + 33, cy, cx)) * _TOWN_PX
     radius = 45.0 + 90.0 * uniform(seed + 34, cy, cx) ** 2
     away = math.sqrt((y - ty) ** 2 + (x - tx) ** 2)
-    return radius * (1.0 + 0.45 * smooth(seed + 35, y, x, 70.0) + 0.12 * ragged) - away
+    return radius * (1.0 + 0.45 * here[_TOWN] + 0.12 * here[_RAGGED]) - away
 
 
 @njit(cache=True)
@@ -152,26 +169,40 @@ def _town_cover(seed, y, x, depth):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _field(seed, y, x, fine):  # type: ignore[no-untyped-def]
+def _field(seed, y, x, here, state):  # type: ignore[no-untyped-def]
     """Farmland: districts with one direction each, cut into strips and the strips into parcels."""
-    district, edge, angle = _district(seed, y, x)
+    places, shape, keys = state
+    edge = _enter_district(seed, y + here[_WARP_Y], x + here[_WARP_X], places, shape, keys)
     if edge < 1.3:
         return _ASPHALT, np.uint64(7)
-    u = math.cos(angle) * x + math.sin(angle) * y + 0.8 * fine
-    v = -math.sin(angle) * x + math.cos(angle) * y + 0.8 * fine
-    strip_px = 13.0 + 20.0 * uniform(seed + 51, 1, district)
-    parcel_px = 20.0 + 40.0 * uniform(seed + 51, 2, district)
-    strip = math.floor(v / strip_px)
+    district = keys[_DISTRICT]
+    u = shape[_COS] * x + shape[_SIN] * y + 0.8 * here[_FINE]
+    v = -shape[_SIN] * x + shape[_COS] * y + 0.8 * here[_FINE]
+    raw = math.floor(v / shape[_STRIP_PX])
+    if raw != places[9, 0]:
+        _enter_strip(seed, raw, places, shape, keys)
+    parcel = math.floor((u + shape[_ALONG]) / shape[_PARCEL_PX])
+    if shape[_HEDGED] > 0.0 and v - raw * shape[_STRIP_PX] < 1.5:
+        return _RIPARIAN, np.uint64(8)
+    if parcel != places[9, 1]:
+        places[9, 1] = parcel
+        if uniform(seed + 54, parcel // 2, hashed(seed, keys[_STRIP], district)) < 0.3:
+            parcel = parcel // 2 * 2
+        keys[_PARCEL] = hashed(seed + 55, hashed(seed + 56, keys[_STRIP], parcel), district)
+        shape[_CROP] = _crop(uniform(seed + 58, 0, keys[_PARCEL]))
+    return int(shape[_CROP]), keys[_PARCEL]
+
+
+@njit(cache=True)
+def _enter_strip(seed, raw, places, shape, keys):  # type: ignore[no-untyped-def]
+    """Remember the strip of a district that the pixel lies in; some strips are two wide."""
+    district, strip = keys[_DISTRICT], raw
+    places[9, 0], places[9, 1] = raw, np.nan
     if uniform(seed + 52, strip // 2, district) < 0.35:
         strip = strip // 2 * 2
-    along = u + parcel_px * uniform(seed + 53, strip, district)
-    parcel = math.floor(along / parcel_px)
-    if uniform(seed + 54, parcel // 2, hashed(seed, strip, district)) < 0.3:
-        parcel = parcel // 2 * 2
-    key = hashed(seed + 55, hashed(seed + 56, strip, parcel), district)
-    if v - math.floor(v / strip_px) * strip_px < 1.5 and uniform(seed + 57, strip, district) < 0.3:
-        return _RIPARIAN, np.uint64(8)
-    return _crop(uniform(seed + 58, 0, key)), key
+    keys[_STRIP] = np.uint64(np.int64(strip))
+    shape[_ALONG] = shape[_PARCEL_PX] * uniform(seed + 53, strip, district)
+    shape[_HEDGED] = 1.0 if strip == raw and uniform(seed + 57, strip, district) < 0.3 else 0.0
 
 
 @njit(cache=True)
@@ -190,20 +221,38 @@ def _crop(draw):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _district(seed, y, x):  # type: ignore[no-untyped-def]
-    """(key, distance to its border in pixels, direction) of the nearest of the jittered district centres."""
-    wy = y + 14.0 * smooth(seed + 61, y, x, 110.0)
-    wx = x + 14.0 * smooth(seed + 62, y, x, 110.0)
-    cy, cx = math.floor(wy / _DISTRICT_PX), math.floor(wx / _DISTRICT_PX)
-    first, second, by, bx = 1e18, 1e18, 0, 0
-    for ny in range(cy - 1, cy + 2):
-        for nx in range(cx - 1, cx + 2):
-            py = (ny + uniform(seed + 63, ny, nx)) * _DISTRICT_PX
-            px = (nx + uniform(seed + 64, ny, nx)) * _DISTRICT_PX
-            away = (py - wy) ** 2 + (px - wx) ** 2
-            if away < first:
-                first, second, by, bx = away, first, ny, nx
-            elif away < second:
-                second = away
-    edge = (math.sqrt(second) - math.sqrt(first)) / 2.0
-    return hashed(seed + 65, by, bx), edge, math.pi * uniform(seed + 66, by, bx)
+def _no_state():  # type: ignore[no-untyped-def]
+    """What the last farmland pixel found out, to be used again by the next: (places, shape of its district, keys).
+
+    ``places`` holds the nine district centres around cell (row 10) and, in row 9, the strip and parcel.
+    """
+    places = np.full((11, 2), np.nan)
+    return places, np.zeros(8), np.zeros(3, np.uint64)
+
+
+@njit(cache=True)
+def _enter_district(seed, y, x, places, shape, keys):  # type: ignore[no-untyped-def]
+    """Remember the district of the nearest jittered centre; return the distance to its border in pixels."""
+    cy, cx = math.floor(y / _DISTRICT_PX), math.floor(x / _DISTRICT_PX)
+    if cy != places[10, 0] or cx != places[10, 1]:
+        places[10, 0], places[10, 1] = cy, cx
+        for k in range(9):
+            ny, nx = cy - 1 + k // 3, cx - 1 + k % 3
+            places[k, 0] = (ny + uniform(seed + 63, ny, nx)) * _DISTRICT_PX
+            places[k, 1] = (nx + uniform(seed + 64, ny, nx)) * _DISTRICT_PX
+    first, second, nearest = 1e18, 1e18, 0
+    for k in range(9):
+        away = (places[k, 0] - y) ** 2 + (places[k, 1] - x) ** 2
+        if away < first:
+            first, second, nearest = away, first, k
+        elif away < second:
+            second = away
+    key = hashed(seed + 65, cy - 1 + nearest // 3, cx - 1 + nearest % 3)
+    if key != keys[_DISTRICT]:
+        keys[_DISTRICT] = key
+        angle = math.pi * uniform(seed + 66, 0, key)
+        shape[_COS], shape[_SIN] = math.cos(angle), math.sin(angle)
+        shape[_STRIP_PX] = 13.0 + 20.0 * uniform(seed + 51, 1, key)
+        shape[_PARCEL_PX] = 20.0 + 40.0 * uniform(seed + 51, 2, key)
+        places[9, 0] = np.nan
+    return (math.sqrt(second) - math.sqrt(first)) / 2.0

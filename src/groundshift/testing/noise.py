@@ -62,6 +62,35 @@ def fractal(seed, y, x, period, octaves):  # type: ignore[no-untyped-def]
     return total
 
 
+@njit(cache=True)
+def add_smooth_row(row, height, seed, y, x0, period):  # type: ignore[no-untyped-def]
+    """Add ``height`` times the smooth field to a row of pixels, in place; lattice nodes are hashed once a cell."""
+    fy = y / period
+    iy = math.floor(fy)
+    ty = fy - iy
+    ty = ty * ty * (3.0 - 2.0 * ty)
+    last, left, right = -(1 << 60), 0.0, 0.0
+    for j in range(row.size):
+        fx = (x0 + j) / period
+        ix = math.floor(fx)
+        if ix != last:
+            last = ix
+            left = uniform(seed, iy, ix) * (1.0 - ty) + uniform(seed, iy + 1, ix) * ty
+            right = uniform(seed, iy, ix + 1) * (1.0 - ty) + uniform(seed, iy + 1, ix + 1) * ty
+        tx = fx - ix
+        tx = tx * tx * (3.0 - 2.0 * tx)
+        row[j] += height * (2.0 * (left + (right - left) * tx) - 1.0)
+
+
+@njit(cache=True)
+def add_fractal_row(row, height, seed, y, x0, period, octaves):  # type: ignore[no-untyped-def]
+    """Add ``height`` times the fractal field to a row of pixels, in place."""
+    for octave in range(octaves):
+        height *= 0.5
+        add_smooth_row(row, height, seed + 101 * octave, y, x0, period)
+        period *= 0.5
+
+
 @njit(cache=True, nogil=True)
 def _white(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
     field = np.empty((rows, columns), np.float32)

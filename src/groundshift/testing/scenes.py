@@ -25,7 +25,7 @@ from groundshift.testing.atmosphere import HAZE_SHAPE, haze, to_top
 from groundshift.testing.changes import Blobs, Changed, blobs, changes
 from groundshift.testing.clouds import CLOUD_SPECTRUM, SHADOW_DEPTH, Sky, shadow_offset_px, sky
 from groundshift.testing.landscape import Ground, ground
-from groundshift.testing.noise import filtered, fractal, gaussian, smooth, tail_scale
+from groundshift.testing.noise import add_fractal_row, add_smooth_row, filtered, gaussian, tail_scale
 from groundshift.testing.spectra import TRUTH_NO_DATA, Change
 
 _POINT_SPREAD_PX = 0.55
@@ -472,23 +472,20 @@ def _majority(classes):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _textures(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
     """(fine, broad) textures that all bands share, each about unit variance."""
-    fine = np.empty((rows, columns), np.float32)
-    broad = np.empty((rows, columns), np.float32)
+    fine = np.zeros((rows, columns), np.float32)
+    broad = np.zeros((rows, columns), np.float32)
     for i in range(rows):
-        for j in range(columns):
-            y, x = float(y0 + i), float(x0 + j)
-            fine[i, j] = 2.6 * smooth(seed, y, x, 2.3)
-            broad[i, j] = 3.4 * fractal(seed + 1, y, x, 60.0, 3)
+        add_smooth_row(fine[i], np.float32(2.6), seed, y0 + i, x0, 2.3)
+        add_fractal_row(broad[i], np.float32(3.4), seed + 1, y0 + i, x0, 60.0, 3)
     return fine, broad
 
 
 @njit(cache=True, nogil=True)
 def _band_texture(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
     """Texture that one band has for itself, about unit variance."""
-    field = np.empty((rows, columns), np.float32)
+    field = np.zeros((rows, columns), np.float32)
     for i in range(rows):
-        for j in range(columns):
-            field[i, j] = 2.6 * smooth(seed, float(y0 + i), float(x0 + j), 3.7)
+        add_smooth_row(field[i], np.float32(2.6), seed, y0 + i, x0, 3.7)
     return field
 
 
