@@ -11,7 +11,6 @@ import pickle
 import resource
 import select
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Sequence
@@ -72,4 +71,4 @@ def _leave_when_alone(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from groundshift.io.atomic import write_text
+from groundshift.model.grid import pixel_size_m
 from groundshift.model.legend import LegendEntry
 
 _EXTENSIONS = {
@@ -31,6 +33,7 @@ _MEDIA = {
     ".json": "application/json",
 }
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_UNDATED = {"description": "The dates of the images are not known; datetime stands for that."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +93,16 @@ def write_item(
         datetime=None if known else datetime(1970, 1, 1, tzinfo=UTC),
         start_datetime=known[0] if known else None,
         end_datetime=known[-1] if known else None,
-        properties={**_projection(geobox), **(properties or {})},
+        properties={**_projection(geobox), **({} if known else _UNDATED), **(properties or {})},
     )
     for key, asset in assets.items():
-        item.add_asset(key, _asset(asset, target.parent))
+        item.add_asset(key, _asset(asset, target.parent, pixel_size_m(geobox)))
     content = item.to_dict(include_self_link=False, transform_hrefs=False)
     content["stac_extensions"] = _extensions_in(content)
     problems = check_item(content)
     if problems:
         raise ValueError(f"{target} would be no valid STAC item: {'; '.join(problems)}")
-    write_text(target, pystac.StacIO.default().json_dumps(content, indent=2, ensure_ascii=False) + "\n", force=force)
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", force=force)
 
 
 def check_item(item: Mapping[str, Any]) -> list[str]:
@@ -160,15 +163,17 @@ def _projection(geobox: GeoBox) -> dict[str, Any]:
     return fields | ({"proj:code": f"EPSG:{epsg}"} if epsg else {"proj:code": None, "proj:wkt2": geobox.crs.to_wkt()})
 
 
-def _asset(asset: AssetField, folder: Path) -> pystac.Asset:
+def _asset(asset: AssetField, folder: Path, resolution_m: float | None) -> pystac.Asset:
     media = _COG if asset.cog else _MEDIA.get(asset.path.suffix.lower())
     href = Path(os.path.relpath(asset.path, folder)).as_posix()
-    extra = {"bands": [_band(band) for band in asset.bands]} if asset.bands else {}
+    extra = {"bands": [_band(band, resolution_m) for band in asset.bands]} if asset.bands else {}
     return pystac.Asset(f"./{href}", title=asset.title, media_type=media, roles=list(asset.roles), extra_fields=extra)
 
 
-def _band(band: BandField) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": band.name, "data_type": band.dtype}
+def _band(band: BandField, resolution_m: float | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": band.name, "data_type": band.dtype, "raster:sampling": "area"}
+    if resolution_m is not None:
+        fields["raster:spatial_resolution"] = round(resolution_m, 3)
     if band.unit:
         fields["unit"] = band.unit
     if band.nodata is not None:

@@ -220,10 +220,12 @@ def _read_file(path: str) -> tuple[BaseGeometry, str | None]:
     file = Path(path)
     if not file.exists():
         raise MissingInputError(f"the area of interest {path!r} is neither WKT nor a file that exists.")
-    if file.is_file() and b"<OGRVRT" in file.open("rb").read(4096):
-        raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
     try:
+        if pyogrio.read_info(file)["driver"] == "OGR_VRT":
+            raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
         meta, _, geometry, _ = pyogrio.raw.read(file, columns=[], force_2d=True)
+    except InputError:
+        raise
     except (DataSourceError, DataLayerError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a vector file: {error}.") from error
     found = [] if geometry is None else [g for g in shapely.from_wkb(geometry) if g is not None]
