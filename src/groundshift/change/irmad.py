@@ -100,14 +100,16 @@ def fit(before: NDArray[np.floating], after: NDArray[np.floating], options: Irma
     x, y = _sample(before, after, options.sample_pixels)
     weights: NDArray[np.float64] | None = None
     last: NDArray[np.float64] | None = None
-    for done in range(options.rounds):
+    done = 0
+    for _ in range(options.rounds):
+        done += 1
         model = solve(summarise(x, y, weights), options.ridge)
         squares, _ = apply(model, x, y)
         ended = last is not None and bool(np.abs(model.rho - last).max() < options.tolerance)
         if ended:
             break
         weights, last = no_change(model, squares), model.rho
-    return replace(model, scale=law_scale(squares, model.rho.size), rounds=done + 1, converged=ended)
+    return replace(model, scale=law_scale(squares, model.rho.size), rounds=done, converged=ended)
 
 
 def summarise(
