@@ -57,34 +57,34 @@ def blobs(
 ) -> Blobs:
     """Place blobs so that their areas add up to ``share`` of the image.
 
-    The image is cut into cells with one blob each, of log-normal area; each looks for ground that suits its kind.
+    The image is cut into cells with at most one blob each, of log-normal area, on ground that suits its kind; cells
+    without such ground stay free, unless there are too few others for the share.
     """
     rng = np.random.default_rng([seed, 4])
     cell = float(np.clip(min(shape) / 5, 24, 250))
     grid = max(1, int(shape[0] // cell)), max(1, int(shape[1] // cell))
-    step = shape[0] / grid[0], shape[1] / grid[1]
+    step = np.array([shape[0] / grid[0], shape[1] / grid[1]])
     count = grid[0] * grid[1] if share > 0 else 0
-    areas = _areas(rng, count, share * shape[0] * shape[1], math.pi * (_LARGEST * min(step)) ** 2)
     kind = np.array([kinds[i] for i in rng.integers(0, len(kinds), count)], np.uint8)
-    outline = np.stack(
-        [rng.uniform(0, 0.16, (count, _HARMONICS)), rng.uniform(0, 2 * math.pi, (count, _HARMONICS))], axis=-1
-    )
-    place = np.empty((count, 3))
-    for i in range(count):
-        radius = math.sqrt(areas[i] / math.pi)
-        reach = radius * math.sqrt(1 + outline[i, :, 0].sum()) + 2
-        free = np.maximum(0.0, np.array(step) / 2 - reach)
-        centre = (np.array(divmod(i, grid[1])) + 0.5) * step
-        tries = centre + rng.uniform(-1, 1, (_TRIES, 2)) * free
-        place[i, :2] = _suited(tries, Change(kind[i]), landscape_seed, river_row)
-        place[i, 2] = radius
-    return Blobs(place=place, outline=outline, kind=kind)
+    amplitude = rng.uniform(0, 0.16, (count, _HARMONICS))
+    outline = np.stack([amplitude, rng.uniform(0, 2 * math.pi, (count, _HARMONICS))], axis=-1)
+    centre = np.stack(np.divmod(np.arange(count), grid[1]), axis=1) * step + step / 2
+    tries = centre[:, np.newaxis] + rng.uniform(-0.5, 0.5, (count, _TRIES, 2)) * 0.8 * step
+    spots = [_suited(tries[i], Change(kind[i]), landscape_seed, river_row) for i in range(count)]
+    largest, total = math.pi * (_LARGEST * min(step)) ** 2, share * shape[0] * shape[1]
+    suits = np.array([spot is not None for spot in spots], bool)
+    weights = np.exp(rng.normal(0, 1.0, count)) * (suits | (0.5 * suits.sum() * largest < total))
+    radius = np.sqrt(_areas(weights, total, largest) / math.pi)
+    free = np.maximum(0.0, step / 2 - (radius * np.sqrt(1 + amplitude.sum(axis=1)) + 2)[:, np.newaxis])
+    wanted = np.array([tries[i, 0] if spot is None else spot for i, spot in enumerate(spots)]).reshape(-1, 2)
+    place = np.column_stack([centre + np.clip(wanted - centre, -free, free), radius])
+    drawn = radius > 0
+    return Blobs(place=place[drawn], outline=outline[drawn], kind=kind[drawn])
 
 
-def _areas(rng: np.random.Generator, count: int, total: float, largest: float) -> NDArray[np.float64]:
-    """Log-normal areas that add up to the total, none above the largest where that can be."""
-    weights = np.exp(rng.normal(0, 1.0, count))
-    areas = np.zeros(count)
+def _areas(weights: NDArray[np.float64], total: float, largest: float) -> NDArray[np.float64]:
+    """Areas like the weights that add up to the total, none above the largest where that can be."""
+    areas = np.zeros(weights.size)
     for _ in range(60):
         spare = total - areas.sum()
         room = np.where(areas < largest * 0.999, weights, 0)
@@ -94,15 +94,16 @@ def _areas(rng: np.random.Generator, count: int, total: float, largest: float) -
     return areas
 
 
-def _suited(tries: NDArray[np.float64], kind: Change, landscape_seed: int, river_row: float) -> NDArray[np.float64]:
-    """The first place whose cover suits the kind, else the first of all."""
+def _suited(
+    tries: NDArray[np.float64], kind: Change, landscape_seed: int, river_row: float
+) -> NDArray[np.float64] | None:
+    """The first place whose cover suits the kind, or None."""
     for place in tries:
         spot = ground(landscape_seed, int(place[0]), int(place[1]), (1, 1), river_row)
         if spot.cover[0, 0] in _SUITED[kind]:
             suited: NDArray[np.float64] = place
             return suited
-    first: NDArray[np.float64] = tries[0]
-    return first
+    return None
 
 
 def changes(

@@ -40,9 +40,9 @@ def demo_pair() -> SyntheticPair:
                 sun_zenith_deg=44.1,
                 sun_azimuth_deg=43.8,
             ),
-            changed=0.006,
+            changed=0.004,
             kinds=(Change.CLEAR_CUT,),
-            flood_height=2.2,
+            flood_height=1.6,
         )
     )
 

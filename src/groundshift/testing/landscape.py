@@ -38,7 +38,7 @@ class Ground:
     brightness: NDArray[np.float32]
     """A second tone of the parcel, -1..1, independent of the first."""
     height: NDArray[np.float32]
-    """Height above the river, arbitrary unit: 0 at the bank, about 1 at 200 m over flat ground."""
+    """Height above the river, arbitrary unit: 0 at the bank, about 1 at 300 m over flat ground."""
     farmed: NDArray[np.float32]
     """Draw of the parcel in [0, 1) that says when it is harvested; 2 where nothing is."""
 
@@ -66,6 +66,7 @@ def _paint(seed, y0, x0, rows, columns, river_row):  # type: ignore[no-untyped-d
     farmed = np.full((rows, columns), 2.0, np.float32)
     fields = np.empty((_FIELDS, columns))
     state = _no_state()
+    last, tones = np.uint64(0), (0.0, 0.0)
     for i in range(rows):
         _draw_fields(fields, seed, y0 + i, x0, river_row)
         for j in range(columns):
@@ -73,8 +74,10 @@ def _paint(seed, y0, x0, rows, columns, river_row):  # type: ignore[no-untyped-d
             height[i, j] = _height(here)
             code, key = _cover(seed, float(y0 + i), float(x0 + j), here, state)
             cover[i, j] = code
-            vigour[i, j] = 2.0 * uniform(seed + 71, 0, key) - 1.0
-            brightness[i, j] = 2.0 * uniform(seed + 72, 0, key) - 1.0
+            if key != last:
+                last = key
+                tones = 2.0 * uniform(seed + 71, 0, key) - 1.0, 2.0 * uniform(seed + 72, 0, key) - 1.0
+            vigour[i, j], brightness[i, j] = tones
             if code in (_CEREAL, _MAIZE):
                 farmed[i, j] = uniform(seed + 73, 0, key)
     return cover, vigour, brightness, height, farmed
@@ -89,8 +92,9 @@ def _draw_fields(fields, seed, y, x0, river_row):  # type: ignore[no-untyped-def
         add_smooth_row(fields[_RIVER], height, seed + 1 + k, y, x0, period)
     add_smooth_row(fields[_WIDTH], 2.0, seed + 4, y, x0, 300.0)
     add_smooth_row(fields[_LAKE], 1.0, seed + 5, y, x0, 420.0)
-    add_smooth_row(fields[_HOLLOW], 0.55, seed + 12, y, x0, 170.0)
-    add_smooth_row(fields[_HOLLOW], 0.30, seed + 13, y, x0, 60.0)
+    add_smooth_row(fields[_HOLLOW], 0.70, seed + 12, y, x0, 150.0)
+    add_smooth_row(fields[_HOLLOW], 0.35, seed + 13, y, x0, 55.0)
+    add_smooth_row(fields[_HOLLOW], 0.10, seed + 14, y, x0, 17.0)
     add_smooth_row(fields[_RAGGED], 1.0, seed + 21, y, x0, 38.0)
     add_smooth_row(fields[_FINE], 1.0, seed + 22, y, x0, 9.0)
     add_smooth_row(fields[_CLEARING], 1.0, seed + 23, y, x0, 130.0)
@@ -107,8 +111,8 @@ def _draw_fields(fields, seed, y, x0, river_row):  # type: ignore[no-untyped-def
 def _height(here):  # type: ignore[no-untyped-def]
     """Height above the river: it rises from the bank, with hollows and old channels, and steeply into the hills."""
     away = max(0.0, here[_RIVER] - 6.0)
-    plain = away / 20.0 * (1.0 + here[_HOLLOW]) + 0.5 * min(1.0, away / 15.0) * here[_HOLLOW]
-    return max(0.0, plain + max(0.0, here[_RELIEF] + 0.05) * min(1.0, away / 80.0) * 12.0)
+    plain = away / 28.0 + 1.6 * min(1.0, away / 25.0) * here[_HOLLOW]
+    return max(0.0, plain + max(0.0, here[_RELIEF] + 0.05) * min(1.0, away / 60.0) * 14.0)
 
 
 @njit(cache=True)
@@ -122,7 +126,7 @@ def _cover(seed, y, x, here, state):  # type: ignore[no-untyped-def]
         return _WATER, np.uint64(2)
     if river < width + 3.0 + 5.0 * ragged:
         return _RIPARIAN, np.uint64(3)
-    town = _town(seed, y, x, here)
+    town = _town(seed, y, x, here, state[3])
     if town > 0.0:
         return _town_cover(seed, y, x, town)
     if here[_RELIEF] + 0.10 * ragged + 0.05 * here[_FINE] > 0.10:
@@ -133,16 +137,16 @@ def _cover(seed, y, x, here, state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _town(seed, y, x, here):  # type: ignore[no-untyped-def]
+def _town(seed, y, x, here, known):  # type: ignore[no-untyped-def]
     """How deep inside a town, in pixels; at most 0 outside. A town lies wholly inside its cell."""
     cy, cx = math.floor(y / _TOWN_PX), math.floor(x / _TOWN_PX)
-    if uniform(seed + 31, cy, cx) > 0.75:
-        return 0.0
-    ty = (cy + 0.32 + 0.36 * uniform(seed + 32, cy, cx)) * _TOWN_PX
-    tx = (cx + 0.32 + 0.36 * uniform(seed + 33, cy, cx)) * _TOWN_PX
-    radius = 45.0 + 90.0 * uniform(seed + 34, cy, cx) ** 2
-    away = math.sqrt((y - ty) ** 2 + (x - tx) ** 2)
-    return radius * (1.0 + 0.45 * here[_TOWN] + 0.12 * here[_RAGGED]) - away
+    if cy != known[0] or cx != known[1]:
+        known[0], known[1] = cy, cx
+        known[2] = (cy + 0.32 + 0.36 * uniform(seed + 32, cy, cx)) * _TOWN_PX
+        known[3] = (cx + 0.32 + 0.36 * uniform(seed + 33, cy, cx)) * _TOWN_PX
+        known[4] = 0.0 if uniform(seed + 31, cy, cx) > 0.75 else 55.0 + 90.0 * uniform(seed + 34, cy, cx) ** 2
+    away = math.sqrt((y - known[2]) ** 2 + (x - known[3]) ** 2)
+    return known[4] * (1.0 + 0.45 * here[_TOWN] + 0.12 * here[_RAGGED]) - away
 
 
 @njit(cache=True)
@@ -171,7 +175,7 @@ def _town_cover(seed, y, x, depth):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _field(seed, y, x, here, state):  # type: ignore[no-untyped-def]
     """Farmland: districts with one direction each, cut into strips and the strips into parcels."""
-    places, shape, keys = state
+    places, shape, keys, _ = state
     edge = _enter_district(seed, y + here[_WARP_Y], x + here[_WARP_X], places, shape, keys)
     if edge < 1.3:
         return _ASPHALT, np.uint64(7)
@@ -222,12 +226,11 @@ def _crop(draw):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _no_state():  # type: ignore[no-untyped-def]
-    """What the last farmland pixel found out, to be used again by the next: (places, shape of its district, keys).
+    """What the last pixel found out, to be used again by the next: (places, shape of its district, keys, town).
 
-    ``places`` holds the nine district centres around cell (row 10) and, in row 9, the strip and parcel.
+    ``places`` holds the nine district centres around a cell (row 10) and, in row 9, the strip and parcel.
     """
-    places = np.full((11, 2), np.nan)
-    return places, np.zeros(8), np.zeros(3, np.uint64)
+    return np.full((11, 2), np.nan), np.zeros(8), np.zeros(3, np.uint64), np.full(5, np.nan)
 
 
 @njit(cache=True)

@@ -124,7 +124,7 @@ class PairOptions:
     edge_px: float = 2.0
     """Width of the soft rims of changes, 0.5..20."""
     flood_height: float = 0.0
-    """How far the river rose, 0..5: 1 reaches about 200 m from the bank on flat ground; beside ``changed``."""
+    """How far the river rose, 0..5: 1 reaches about 300 m from the bank on flat ground; beside ``changed``."""
     harvest_share: float = 0.0
     """Share of the cereal and maize parcels harvested in between, 0..1; beside ``changed``."""
 
