@@ -40,7 +40,7 @@ class StoredBand:
     """Band of the file, from 1."""
     masks: tuple[MaskBand, ...] = ()
     empty_with: tuple[tuple[str, int], ...] = ()
-    """(path, index) of all bands on this grid: a pixel that is 0 in every one of them is no data."""
+    """(path, index) of bands on the same grid: a pixel that is 0 here and in every one of them is no data."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ _DATE = re.compile(
 _TILE = re.compile(r"(?:^|[^A-Za-z0-9])T(\d\d[C-HJ-NP-X][A-HJ-NP-Z]{2})(?=$|[^A-Za-z0-9])")
 _PICTURE = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _PICTURE_BANDS = ("B04", "B03", "B02")
+_BRIGHT = ("B02", "B03", "B04")
+"""Bands that air light keeps from being 0."""
 _SAMPLE_PX = 256
 _REFLECTANCE_MAX = 3.0
 """Float values up to here look like reflectance (snow and clouds exceed 1)."""
@@ -386,12 +388,17 @@ def _mask_file(path: str, info: BandInfo) -> MaskBand:
 
 
 def _with_empty(stored: Mapping[str, StoredBand]) -> dict[str, StoredBand]:
-    """Where integers come without a no-data value and without a mask, a pixel that is 0 in all bands is no data."""
-    bare = [entry for name, entry in stored.items() if name != SCL and _says_nothing_of_nodata(entry)]
+    """Where integers come without a no-data value and without a mask, a pixel of 0 in its band and others is no data.
+
+    Three others are enough, those that are least likely to be 0 by darkness: each one more is one more to decode.
+    """
+    bare = [stored[name] for name in _BRIGHT if name in stored]
+    bare += [entry for name, entry in stored.items() if name not in (*_BRIGHT, SCL)]
+    bare = [entry for entry in bare if _says_nothing_of_nodata(entry)]
     out = dict(stored)
     for entry in bare:
         together = [e for e in bare if e.info.geobox.shape == entry.info.geobox.shape]
-        together = [e for e in together if same_grid(e.info.geobox, entry.info.geobox)]
+        together = [e for e in together if same_grid(e.info.geobox, entry.info.geobox)][:3]
         out[entry.info.name] = replace(entry, empty_with=tuple((e.path, e.index) for e in together))
     return out
 
