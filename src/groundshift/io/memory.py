@@ -67,7 +67,7 @@ class MemoryReader:
         stored = self.arrays[info.name]
 
         def source(window: Window) -> warp.Stored:
-            dn = stored[window.slices].copy()
+            dn = stored[window.slices]
             return dn, self._usable(dn, info, window)
 
         return warp.resample(source, info.geobox, np.dtype(info.dtype), geobox, resampling)
