@@ -303,7 +303,7 @@ def _hint(
     d_nir = after.get(nir, 0.0) - before.get(nir, 0.0)
     cloudy = min(after[name] for name in visible) > 0.2 and d_visible > 0.1
     if cloudy:
-        return "much brighter: perhaps cloud left over, snow or bare ground"
+        return "much brighter: perhaps roofs or bare ground, snow, or cloud left over"
     water = _water(before, after, nir, d_ndwi)
     if water:
         return water
