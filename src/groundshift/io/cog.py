@@ -31,7 +31,7 @@ from groundshift.model.legend import LegendEntry
 CACHE_MB = 128
 """Block cache while a file is written: a row of tiles of a full Sentinel-2 tile, twice."""
 _FULL = 2**20
-"""A disk with fewer free bytes than this, in the moment that a write fails, is full."""
+"""A disk with fewer free bytes than this, or than are needed, in the moment that a write fails, is full."""
 _OPTIONS: dict[str, dict[str, str]] = {
     "COG": {"compress": "DEFLATE", "level": "1", "predictor": "YES", "bigtiff": "IF_SAFER"},
     "GTiff": {"compress": "DEFLATE", "zlevel": "1", "tiled": "YES", "bigtiff": "IF_SAFER"},
@@ -145,7 +145,8 @@ def _gdal(target: Path, needed: int) -> Iterator[None]:
 
 def _gdal_error(error: BaseException, target: Path, needed: int) -> OutputError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "no space" in reason.lower() or free_bytes(target.parent) < _FULL:
+    # GDAL does not say why a write failed, and may have removed its scratch files by now.
+    if "no space" in reason.lower() or free_bytes(target.parent) < max(_FULL, needed):
         return disk_full(target, needed)
     return OutputError(f"cannot write {target}: {reason.rstrip('.')}.")
 

@@ -130,7 +130,7 @@ def pieces(labels: NDArray[np.integer], window: Window, columns: int) -> Pieces:
         window: where the block lies in the whole grid.
         columns: columns of the whole grid.
     """
-    codes = np.ascontiguousarray(labels)
+    codes = np.ascontiguousarray(labels, np.int32)
     region, first = _label(codes, NO_CHANGE, NO_DATA, True)
     parts, _ = _label(region, -1, -1, False)
     y, x = first // labels.shape[1], first % labels.shape[1]
@@ -220,12 +220,12 @@ def _read_file(path: str) -> tuple[BaseGeometry, str | None]:
     file = Path(path)
     if not file.exists():
         raise MissingInputError(f"the area of interest {path!r} is neither WKT nor a file that exists.")
+    if file.is_file():
+        with file.open("rb") as stream:
+            if b"<OGRVRT" in stream.read(4096):
+                raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
     try:
-        if pyogrio.read_info(file)["driver"] == "OGR_VRT":
-            raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
         meta, _, geometry, _ = pyogrio.raw.read(file, columns=[], force_2d=True)
-    except InputError:
-        raise
     except (DataSourceError, DataLayerError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a vector file: {error}.") from error
     found = [] if geometry is None else [g for g in shapely.from_wkb(geometry) if g is not None]

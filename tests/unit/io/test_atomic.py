@@ -27,9 +27,14 @@ def test_the_final_name_appears_only_at_the_end_with_its_side_files(tmp_path: Pa
 def test_an_error_in_the_body_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(KeyError), atomic(target) as temporary:
-        temporary.write_text("new")
-        raise KeyError("body")
+
+    def fail() -> None:
+        with atomic(target) as temporary:
+            temporary.write_text("new")
+            raise KeyError("body")
+
+    with pytest.raises(KeyError):
+        fail()
     assert target.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 

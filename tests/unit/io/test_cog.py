@@ -162,6 +162,6 @@ def test_a_file_that_gdal_left_incomplete_without_a_word_is_not_published(
             stream.truncate(Path(target).stat().st_size // 2)
 
     monkeypatch.setattr(module.rasterio.shutil, "copy", cut)
-    with pytest.raises(OutputError, match="truncated|written"):
+    with pytest.raises(OutputError, match=r"truncated|written"):
         export(classes, GRID, tmp_path / "x.tif", bands=CLASS)
     assert not list(tmp_path.glob("x.tif*"))

@@ -129,7 +129,7 @@ def test_other_blocks_make_the_same_pixels(tmp_path_factory: pytest.TempPathFact
     job = _job(tmp_path_factory.mktemp("r"), values, target, ("nearest", "bilinear", "angle"), NAN)
     whole = job.block(Window(0, target.shape[0], 0, target.shape[1]))
     for window in blocks(target.shape, rows, columns):
-        write_block(pickle.loads(pickle.dumps((job, window))))
+        write_block(pickle.loads(pickle.dumps((job, window))))  # noqa: S301
     assert np.array_equal(job.target.read(Window(0, target.shape[0], 0, target.shape[1])), whole, equal_nan=True)
 
 

@@ -41,7 +41,7 @@ def test_wkt_with_an_srid_is_in_that_crs() -> None:
 
 
 def test_all_polygons_of_a_file_count_in_its_own_crs(tmp_path: Path) -> None:
-    two = np.array([BOX, shapely.transform(BOX, lambda xy: xy + [500, 0])])
+    two = np.array([BOX, shapely.transform(BOX, lambda xy: xy + np.array([500, 0]))])
     write_polygons(tmp_path / "ü a.gpkg", np.array([shapely.MultiPolygon([g]) for g in two]), {}, crs="EPSG:32756")
     geometry, crs = read_aoi(str(tmp_path / "ü a.gpkg"))
     assert geometry.area == 1500 * 800
@@ -72,7 +72,8 @@ def test_what_is_no_area_is_said(text: str, error: type[Exception], words: str) 
 def test_files_that_are_no_areas_are_said(tmp_path: Path) -> None:
     (tmp_path / "a.gpkg").write_text("hello")
     (tmp_path / "b.vrt").write_text(
-        '<OGRVRTDataSource><OGRVRTLayer name="c"><SrcDataSource>c.geojson</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
+        '<OGRVRTDataSource><OGRVRTLayer name="c"><SrcDataSource>c.geojson</SrcDataSource></OGRVRTLayer>'
+        "</OGRVRTDataSource>"
     )
     (tmp_path / "c.geojson").write_text('{"type": "Point", "coordinates": [1, 2]}')
     for name, words in (("a.gpkg", "vector file"), ("b.vrt", "VRT"), ("c.geojson", "no polygon")):
@@ -81,7 +82,7 @@ def test_files_that_are_no_areas_are_said(tmp_path: Path) -> None:
 
 
 def test_an_area_elsewhere_is_an_error_with_a_hint_when_the_axes_are_swapped() -> None:
-    with pytest.raises(GridError, match="does not overlap the images\\.$"):
+    with pytest.raises(GridError, match=r"does not overlap the images\.$"):
         aoi_on(shapely.box(10, 45, 11, 46), "EPSG:4326", UTM)
     north = GeoBox((200, 300), Affine(10, 0, 500000, 0, -10, 5000000), "EPSG:32633")
     with pytest.raises(GridError, match="axes look swapped"):
