@@ -1,0 +1,285 @@
+"""How far from the centre samples without change lie: the law of the squared distance, and counts to fit it on.
+
+Under no change the whitened differences are elliptical, so that D^2 / (p s) follows F(p, nu); nu without bound is the
+normal case, chi-squared. Changes lie in some directions from the centre and noise in all of them, which is what
+:func:`lightest` makes use of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special
+
+Float64 = NDArray[np.float64]
+
+PER_OCTAVE = 16
+FIRST_OCTAVE = -14
+_OCTAVES = 40
+BINS = PER_OCTAVE * _OCTAVES
+EDGES = 2.0 ** (FIRST_OCTAVE + np.arange(BINS + 1) / PER_OCTAVE)
+MIDDLES = np.sqrt(EDGES[1:] * EDGES[:-1])
+_NORMAL = 1e-5
+
+
+@dataclass(frozen=True)
+class RadialLaw:
+    """D^2 / (p scale) ~ F(p, nu), with inverse_nu = 1 / nu; 0 is chi-squared."""
+
+    p: int
+    scale: float = 1.0
+    inverse_nu: float = 0.0
+
+    def below(self, squared: ArrayLike) -> Float64:
+        """Probability of a smaller D^2."""
+        x = np.asarray(squared, dtype=np.float64) / self.scale
+        if self.inverse_nu < _NORMAL:
+            return np.asarray(special.chdtr(self.p, x))
+        nu = 1 / self.inverse_nu
+        return np.asarray(special.betainc(self.p / 2, nu / 2, x / (x + nu)))
+
+    def above(self, squared: ArrayLike) -> Float64:
+        """Probability of a larger D^2, exact far in the tail."""
+        x = np.asarray(squared, dtype=np.float64) / self.scale
+        if self.inverse_nu < _NORMAL:
+            return np.asarray(special.chdtrc(self.p, x))
+        nu = 1 / self.inverse_nu
+        return np.asarray(special.betainc(nu / 2, self.p / 2, nu / (x + nu)))
+
+    def exceeded_by(self, share: float) -> float:
+        """D^2 that the given share exceeds."""
+        if self.inverse_nu < _NORMAL:
+            return float(self.scale * special.chdtri(self.p, share))
+        nu = 1 / self.inverse_nu
+        y = special.betaincinv(nu / 2, self.p / 2, share)
+        return float(self.scale * nu * (1 - y) / y)
+
+    def expected(self) -> Float64:
+        """Probability of each bin of :data:`EDGES`; the first begins at 0, the last never ends."""
+        cumulative = self.below(EDGES)
+        cumulative[0], cumulative[-1] = 0.0, 1.0
+        return np.asarray(np.diff(cumulative))
+
+    def weights(self) -> Float64:
+        """Weight of a sample in each bin that makes centre and scatter those of maximum likelihood."""
+        return np.asarray((1 + self.p * self.inverse_nu) / (1 + MIDDLES / self.scale * self.inverse_nu))
+
+
+@dataclass(frozen=True)
+class BandwiseLaw:
+    """Law of a sum of squares of correlated bands, each of unit width: one eigenvalue of their correlation a degree.
+
+    Saddlepoint approximation (Lugannani and Rice 1980; for quadratic forms Kuonen 1999), relative error of a few per
+    cent however far in the tail; the denominator of Student's t enters as one more, negative, term.
+    """
+
+    eigenvalues: tuple[float, ...]
+    inverse_nu: float = 0.0
+
+    def above(self, squared: ArrayLike) -> Float64:
+        """Probability of a larger sum of squares; the argument rises."""
+        x = np.maximum(np.atleast_1d(np.asarray(squared, dtype=np.float64)), 1e-12)
+        tilt = self._saddlepoint(x)
+        inner = 1 - 2 * tilt[:, None] * np.array(self.eigenvalues)
+        cumulant = -0.5 * np.log(inner).sum(axis=1)
+        curve = (2 * (np.array(self.eigenvalues) / inner) ** 2).sum(axis=1)
+        if self.inverse_nu < _NORMAL:
+            cumulant -= x * tilt
+        else:
+            outer = 1 + 2 * x * tilt * self.inverse_nu
+            cumulant -= 0.5 / self.inverse_nu * np.log(outer)
+            curve += 2 * self.inverse_nu * (x / outer) ** 2
+        w = np.sign(tilt) * np.sqrt(np.maximum(-2 * cumulant, 0))
+        u = tilt * np.sqrt(curve)
+        usable = np.abs(w) > 0.05
+        safe_w, safe_u = np.where(usable, w, 1.0), np.where(usable, u, 1.0)
+        scaled = np.sqrt(np.pi / 2) * special.erfcx(np.clip(safe_w, -30, None) / np.sqrt(2)) + 1 / safe_u - 1 / safe_w
+        tail = np.exp(-0.5 * safe_w**2) / np.sqrt(2 * np.pi) * np.maximum(scaled, 0)
+        return np.clip(np.interp(np.log(x), np.log(x[usable]), tail[usable]) if usable.any() else tail, 0, 1)
+
+    def exceeded_by(self, share: float) -> float:
+        """Sum of squares that the given share exceeds."""
+        grid = EDGES[EDGES > 1e-3] * max(self.eigenvalues)
+        logs = np.log(np.maximum(self.above(grid), 1e-300))
+        return float(np.exp(np.interp(-np.log(share), -logs, np.log(grid))))
+
+    def _saddlepoint(self, x: Float64) -> Float64:
+        """Root of the derivative of the cumulant function, by bisection: it rises from one pole to the other."""
+        values = np.array(self.eigenvalues)
+        high = np.full(x.shape, 0.5 / values.max())
+        low = -0.5 * values.size / x if self.inverse_nu < _NORMAL else -0.5 / (x * self.inverse_nu)
+        low = np.maximum(low, -0.5 * values.size / x * 4) if self.inverse_nu >= _NORMAL else low
+        for _ in range(80):
+            middle = 0.5 * (low + high)
+            slope = (values / (1 - 2 * middle[:, None] * values)).sum(axis=1)
+            slope -= x / (1 + 2 * x * middle * self.inverse_nu) if self.inverse_nu >= _NORMAL else x
+            low, high = np.where(slope < 0, middle, low), np.where(slope < 0, high, middle)
+        return np.asarray(0.5 * (low + high))
+
+
+def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS) -> RadialLaw:
+    """Fit scale and nu by maximum likelihood on the counts (BINS,) below bin ``upto``; the rest is as if unseen.
+
+    The normal law is taken unless finite nu is better by more than half the logarithm of the count (Schwarz 1978).
+    """
+    first = (np.log(start.scale), max(start.inverse_nu, 0.02))
+    simplex = [first, (first[0] + 0.1, first[1]), (first[0], first[1] * 1.3 + 0.01)]
+    options = {"xatol": 1e-4, "fatol": 1e-9, "initial_simplex": simplex, "maxiter": 200}
+    total = max(float(counts[:upto].sum()), 1.0)
+    heavy = optimize.minimize(
+        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x[0])), abs(float(x[1]))), upto) / total,
+        first,
+        method="Nelder-Mead",
+        options=options,
+    )
+    normal = optimize.minimize_scalar(
+        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x))), upto) / total,
+        bounds=(first[0] - 2, first[0] + 2),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    if (normal.fun - heavy.fun) * total < np.log(total) / 2:
+        return RadialLaw(start.p, float(np.exp(normal.x)))
+    return RadialLaw(start.p, float(np.exp(heavy.x[0])), min(abs(float(heavy.x[1])), 10.0))
+
+
+def own_tail(counts: Float64, law: RadialLaw) -> tuple[tuple[float, float], ...]:
+    """Where the tail of the counts (BINS,) is surely not that of the law: its logarithm, and what to add to it.
+
+    The outer half only, as far as 30 counts; the difference less two standard errors, so that a law which fits stays.
+    Farther out a lighter tail goes on as it fell between 150 and 30 counts.
+    """
+    beyond = np.cumsum(counts[::-1])[::-1]
+    log_law = np.log(np.maximum(law.above(EDGES[:-1]), 1e-300))
+    places = np.flatnonzero((log_law < np.log(0.5)) & (beyond >= 30))[:: PER_OCTAVE // 8]
+    if places.size < 2:
+        return ()
+    log_law, beyond = log_law[places], beyond[places]
+    difference = np.log(beyond / counts.sum()) - log_law
+    sure = np.sign(difference) * np.maximum(np.abs(difference) - 2 / np.sqrt(beyond) - 0.05, 0)
+    if not sure.any():
+        return ()
+    earlier = int(np.flatnonzero(beyond >= min(150, beyond[0]))[-1])
+    run = log_law[earlier] - log_law[-1]
+    slope = max(0.0, float((sure[earlier] - sure[-1]) / run)) if run > 0 else 0.0
+    knots = [(float(np.log(0.5)), 0.0), *((float(a), float(b)) for a, b in zip(log_law, sure, strict=True))]
+    return (*knots, (-700.0, float(sure[-1] - slope * (700.0 + log_law[-1]))))
+
+
+def _cost(counts: Float64, law: RadialLaw, upto: int) -> float:
+    expected = law.expected()[:upto]
+    share = np.maximum(expected / max(expected.sum(), 1e-300), 1e-300)
+    return float(-(counts[:upto] * np.log(share)).sum())
+
+
+def directions(p: int) -> int:
+    """Cells of equal probability that :func:`directional_counts` cuts the directions of p dimensions into."""
+    return 2 if p == 1 else p * (p - 1) * 2 ** _signs(p)
+
+
+def lightest(counts: NDArray[np.int64], share: float = 0.5) -> Float64:
+    """Counts by distance (BINS,) from the emptiest directions, as if all directions were like them.
+
+    ``counts`` is (2, cells, BINS): two halves of the samples. At every distance one half tells which directions are
+    the emptiest and the other is counted there, so that without change the counts are right on average.
+    """
+    cells = counts.shape[1]
+    keep = max(1, round(cells * share))
+    total = np.zeros(counts.shape[2])
+    for half in (0, 1):
+        order = np.argsort(smoothed(counts[half]), axis=0, kind="stable")[:keep]
+        total += np.take_along_axis(counts[1 - half], order, 0).sum(axis=0) * (cells / keep)
+    return total
+
+
+def smoothed(counts: NDArray[np.integer] | Float64) -> Float64:
+    """Running sum over half an octave of the last axis."""
+    reach = PER_OCTAVE // 4
+    cumulative = np.cumsum(np.pad(counts.astype(np.float64), ((0, 0), (reach + 1, reach))), axis=1)
+    return np.asarray(cumulative[:, 2 * reach + 1 :] - cumulative[:, : -(2 * reach + 1)])
+
+
+def _signs(p: int) -> int:
+    return min(p, 4) if p <= 4 else (3 if p == 5 else 2)
+
+
+_FAST = {"contract", "reassoc", "nsz"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
+def place_of(
+    x: NDArray[np.float32], location: NDArray[np.float32], whitener: NDArray[np.float32], z: NDArray[np.float32]
+) -> tuple[int, int]:
+    """Whiten one sample into z; return its direction cell (the two largest coordinates and signs) and distance bin."""
+    p = z.size
+    squared, big, second = np.float32(0), np.float32(-1), np.float32(-1)
+    one, two = 0, 0
+    for i in range(p):
+        total = np.float32(0)
+        for j in range(i + 1):
+            total += whitener[i, j] * (x[j] - location[j])
+        z[i] = total
+        squared += total * total
+        size = abs(total)
+        if size > big:
+            big, second, one, two = size, big, i, one
+        elif size > second:
+            second, two = size, i
+    place = int((np.log2(max(squared, np.float32(1e-12))) - FIRST_OCTAVE) * PER_OCTAVE)
+    place = min(max(place, 0), BINS - 1)
+    if p == 1:
+        return (1 if z[0] > 0 else 0), place
+    cell = one * (p - 1) + (two - 1 if two > one else two)
+    cell = cell * 4 + (2 if z[one] > 0 else 0) + (1 if z[two] > 0 else 0)
+    left = (min(p, 4) if p <= 4 else (3 if p == 5 else 2)) - 2
+    for i in range(p):
+        if left > 0 and i != one and i != two:
+            cell = cell * 2 + (1 if z[i] > 0 else 0)
+            left -= 1
+    return cell, place
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
+def directional_counts(
+    samples: NDArray[np.float32],
+    location: NDArray[np.float32],
+    whitener: NDArray[np.float32],
+    counts: NDArray[np.int64],
+) -> None:
+    """Count (n, p) samples into (2, cells, BINS): even and odd samples, direction, distance."""
+    z = np.empty(samples.shape[1], np.float32)
+    for k in range(samples.shape[0]):
+        cell, place = place_of(samples[k], location, whitener, z)
+        counts[k % 2, cell, place] += 1
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
+def weighted_moments(
+    samples: NDArray[np.float32],
+    location: NDArray[np.float32],
+    whitener: NDArray[np.float32],
+    unchanged: NDArray[np.float64],
+    pull: NDArray[np.float64],
+) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64]]:
+    """Sum of unchanged (cells, BINS), and of it times pull (BINS,) with the whitened first and second moments."""
+    p = samples.shape[1]
+    z = np.empty(p, np.float32)
+    first, second = np.zeros(p), np.zeros((p, p))
+    mass, pulled = 0.0, 0.0
+    for k in range(samples.shape[0]):
+        cell, place = place_of(samples[k], location, whitener, z)
+        weight = unchanged[cell, place]
+        mass += weight
+        weight *= pull[place]
+        pulled += weight
+        for i in range(p):
+            first[i] += weight * z[i]
+            for j in range(i + 1):
+                second[i, j] += weight * z[i] * z[j]
+    for i in range(p):
+        for j in range(i):
+            second[j, i] = second[i, j]
+    return mass, pulled, first, second
