@@ -134,7 +134,7 @@ def export(
 def _gdal(target: Path, needed: int) -> Iterator[None]:
     """GDAL set up for writing; what it raises (two families of exceptions) becomes an OutputError."""
     # Overviews are kept in a scratch file before they reach a COG; left to itself GDAL compresses that file slowly.
-    settings = {"GDAL_SKIP": "VRT", "GDAL_CACHEMAX": CACHE_MB, "COG_TMP_COMPRESSION": "NONE"}
+    settings = {"GDAL_SKIP": "VRT", "GDAL_CACHEMAX": CACHE_MB * 2**20, "COG_TMP_COMPRESSION": "NONE"}
     try:
         with rasterio.Env(**settings), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
