@@ -202,6 +202,16 @@ def test_nothing_under_invalid_pixels_matters() -> None:
     assert (statistic == expected).all()
 
 
+def test_distances_that_are_not_numbers_are_left_out_of_the_fit() -> None:
+    before, after, valid, covariance = fields(3)
+    squared = Statistic(np.zeros(3), whitener_of(covariance)).evaluate(before, after, valid)
+    keep = np.ones_like(valid)
+    keep[10:20] = False
+    holed = np.where(keep, squared, np.float32(np.nan))
+    without = fit([(before, squared, valid, keep)], covariance, np.random.default_rng(0))
+    assert fit([(before, holed, valid, np.ones_like(keep))], covariance, np.random.default_rng(0)) == without
+
+
 def test_a_model_survives_json_and_pickle() -> None:
     model, _ = fitted(fields(2))
     assert NoiseModel.from_json(json.loads(json.dumps(model.to_json()))) == model
