@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from groundshift.change.populations import Central, by_directions, changed_starts, expectation, refined
-from groundshift.change.radial import BandwiseLaw, RadialLaw, own_tail
+from groundshift.change.radial import RadialLaw, fewer_beyond, own_tail, spread_over_bands
 from groundshift.errors import GroundshiftWarning, InputError, ManyChangesWarning, NoDataError, NormalisationWarning
 from groundshift.numerics.robust import McdOptions, Scatter, mcd, median_mad, whitened_squares
 
@@ -44,7 +44,7 @@ class NoChangeOptions:
     """textbook: mean and standard deviation band by band, chi-squared; for parity, wrong on real pairs."""
     samples: int = 400_000
     """Differences that are looked at, at most; the rest is held out for the report."""
-    populations: int = 6
+    populations: int = 10
     """Populations of changed pixels that are told from the unchanged one, at most."""
     seed: int = 0
     """Seed of every random choice."""
@@ -112,16 +112,10 @@ class NoChange:
         """Lower triangular (p, p): rows turn differences into white ones; zero for dropped bands."""
         return self._spread_out(np.linalg.inv(np.linalg.cholesky(self._kept_covariance())))
 
-    @cached_property
-    def law(self) -> RadialLaw | BandwiseLaw:
-        """Law of D^2 under no change."""
-        degrees = len(self.kept)
-        if self.normalization == "full" or self.estimator == "textbook" or degrees == 1:
-            return RadialLaw(degrees, self.law_scale, self.inverse_nu)
-        width = np.sqrt(np.diag(self._kept_covariance()))
-        eigenvalues = np.linalg.eigvalsh(self._kept_covariance() / np.outer(width, width))
-        floor = np.maximum(eigenvalues, 1e-6) * self.law_scale
-        return BandwiseLaw(tuple(float(value) for value in floor), self.inverse_nu)
+    @property
+    def law(self) -> RadialLaw:
+        """Law of the whitened D^2 under no change, before the samples' own tail."""
+        return RadialLaw(len(self.kept), self.law_scale, self.inverse_nu)
 
     @property
     def warnings(self) -> tuple[GroundshiftWarning, ...]:
@@ -175,7 +169,7 @@ class NoChange:
         if not 0 < confidence_percent < 100:
             raise InputError(f"confidence is in percent, between 0 and 100, not {confidence_percent}")
         share = (100 - confidence_percent) / 100
-        if not self.tail:
+        if not self.tail and not self._correlated:
             return self.law.exceeded_by(share)
         return float(np.exp2(np.interp(-np.log(share), -self._log_tail, _GRID)))
 
@@ -213,12 +207,30 @@ class NoChange:
 
     @cached_property
     def _log_tail(self) -> Float64:
-        """Natural logarithm of the p-value at :data:`_TABLE_STEPS` values of D^2 an octave."""
+        """Natural logarithm of the p-value at D^2 = 2 to the power of :data:`_GRID`."""
         log = np.log(np.maximum(self.law.above(np.exp2(_GRID)), 1e-300))
         if self.tail:
             knots, added = np.array(self.tail).T
             log = np.minimum.accumulate(log + np.interp(-log, -knots, added))
-        return np.asarray(log)
+        return self._over_bands(log) if self._correlated else np.asarray(log)
+
+    @property
+    def _correlated(self) -> bool:
+        """Whether D^2 is a sum over bands that go together."""
+        return self.normalization == "diag" and self.estimator == "robust" and len(self.kept) > 1
+
+    def _over_bands(self, log: Float64) -> Float64:
+        """The tail of the sum of squares band by band, from the tail of the whitened one."""
+        width = np.sqrt(np.diag(self._kept_covariance()))
+        eigenvalues = np.linalg.eigvalsh(self._kept_covariance() / np.outer(width, width))
+        length, weight = spread_over_bands(np.maximum(eigenvalues, 1e-4))
+        shift = np.round(np.log2(length) * _TABLE_STEPS).astype(int)
+        share = np.bincount(shift - shift.min(), weight)
+        tail, places = np.exp(log), np.arange(log.size)
+        summed = np.zeros(log.size)
+        for index in np.flatnonzero(share):
+            summed += share[index] * tail[np.clip(places - index - shift.min(), 0, log.size - 1)]
+        return np.log(np.maximum(summed, 1e-300))
 
     def _kept_covariance(self) -> Float64:
         return np.array(self.covariance)[np.ix_(self.kept, self.kept)]
@@ -314,7 +326,7 @@ def _robust(samples: Float32, options: NoChangeOptions, rng: np.random.Generator
     return NoChange(
         location=_plain(location),
         covariance=_rows(covariance),
-        law_scale=float(scale),
+        law_scale=float(scale * central.law.scale),
         inverse_nu=central.law.inverse_nu,
         unchanged_share=central.share,
         samples=n,
@@ -335,13 +347,16 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
         return central
     whitener = central.scatter.whitener.astype(np.float32)
     white = np.ascontiguousarray(whitener @ (scaled - central.scatter.location.astype(np.float32)[:, None]))
-    mixture = refined(np.ascontiguousarray(white[:, :_SEARCH]), mixture, rounds=60, hold=8)
+    search = _SEARCH if central.share < 0.95 else 2 * _SEARCH
+    mixture = refined(np.ascontiguousarray(white[:, :search]), mixture, rounds=60, hold=8)
     mixture = refined(white, mixture, rounds=4)
-    if mixture.shares[0] < 0.5:
+    if mixture.shares[0] < 0.5 or len(mixture.shares) == 1:
         return central
     back = np.linalg.inv(central.scatter.whitener)
     scatter = Scatter(central.scatter.location + back @ mixture.centres[0], back @ mixture.scatters[0] @ back.T)
-    return Central(scatter, mixture.law, float(mixture.shares[0]), expectation(white, mixture).counts)
+    emptiest = by_directions(rows, scatter, rounds=0)[0].counts
+    counts = fewer_beyond(expectation(white, mixture).counts, emptiest)
+    return Central(scatter, mixture.law, float(mixture.shares[0]), counts)
 
 
 def _dithered(samples: Float32, rng: np.random.Generator) -> Float32:

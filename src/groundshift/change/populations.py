@@ -34,12 +34,12 @@ Float64 = NDArray[np.float64]
 
 _CHUNK = 256
 _OFF_CENTRE = 1.5
-_FEWEST_PER_BAND = 30
+_FEWEST_PER_BAND = 8
 
 
 @dataclass(frozen=True)
 class Central:
-    """The central population: scatter, law of D^2 about it (scale 1), share of all samples, counts of D^2 (BINS,)."""
+    """The central population: scatter, law of D^2 about it, share of all samples, counts of D^2 (BINS,)."""
 
     scatter: Scatter
     law: RadialLaw
@@ -90,9 +90,7 @@ def by_directions(samples: NDArray[np.float32], scatter: Scatter, rounds: int) -
         if turn < rounds:
             scatter = _moved(scatter, weighted_moments(samples, *where, unchanged, law.weights()))
             law = replace(law, scale=1.0)
-    final = Scatter(scatter.location, scatter.covariance * law.scale)
-    shifted = np.roll(clean, -round(np.log2(law.scale) * PER_OCTAVE))
-    return Central(final, replace(law, scale=1.0), share, shifted), unchanged
+    return Central(scatter, law, share, clean), unchanged
 
 
 def _unchanged(counts: NDArray[np.int64], expected: Float64) -> Float64:
@@ -115,19 +113,20 @@ def changed_starts(
     p = samples.shape[1]
     white = (samples - central.scatter.location) @ central.scatter.whitener.T
     changed = _drawn(white.astype(np.float32), 1 - unchanged, rng)
-    centres, scatters, weights = [np.zeros(p)], [np.eye(p)], [central.share]
-    if len(changed) > _FEWEST_PER_BAND * p:
+    centres, scatters, weights = [np.zeros(p)], [central.law.scale * np.eye(p)], [central.share]
+    if most and len(changed) > _FEWEST_PER_BAND * p:
         norm = np.sqrt((changed**2).sum(axis=1, keepdims=True))
         tame = changed * np.minimum(1, 4 * np.sqrt(8 + p) / np.maximum(norm, 1e-6))
-        label = _k_means(tame, most, rng)
-        for k in range(most):
+        groups = int(np.clip(len(changed) // (4 * _FEWEST_PER_BAND * p), 1, max(most, 1)))
+        label = _k_means(tame, groups, rng)
+        for k in range(groups):
             mine = tame[label == k]
             if len(mine) > _FEWEST_PER_BAND * p:
                 centres.append(mine.mean(axis=0))
                 scatters.append(np.cov(mine.T).reshape(p, p) + 0.5 * np.eye(p))
                 weights.append((1 - central.share + 1e-3) * len(mine) / len(changed))
     shares = np.array(weights) / np.sum(weights)
-    return Mixture(shares, np.array(centres), np.array(scatters), central.law)
+    return Mixture(shares, np.array(centres), np.array(scatters), replace(central.law, scale=1.0))
 
 
 def _drawn(white: NDArray[np.float32], changed: Float64, rng: np.random.Generator, most: int = 20_000) -> Float64:

@@ -68,56 +68,21 @@ class RadialLaw:
         return np.asarray((1 + self.p * self.inverse_nu) / (1 + MIDDLES / self.scale * self.inverse_nu))
 
 
-@dataclass(frozen=True)
-class BandwiseLaw:
-    """Law of a sum of squares of correlated bands, each of unit width: one eigenvalue of their correlation a degree.
+def spread_over_bands(eigenvalues: Float64, drawn: int = 16_384, seed: int = 0) -> tuple[Float64, Float64]:
+    """Squared length, band by band, of directions that are uniform once whitened, and the weight of each direction.
 
-    Saddlepoint approximation (Lugannani and Rice 1980; for quadratic forms Kuonen 1999), relative error of a few per
-    cent however far in the tail; the denominator of Student's t enters as one more, negative, term.
+    ``eigenvalues`` are those of the correlation matrix. D^2 of an elliptical sample times such a length is its sum of
+    squares over correlated bands. Half the directions are drawn where that is large, so that the far tail is exact to
+    a few per cent (angular central Gaussian density: Tyler 1987).
     """
-
-    eigenvalues: tuple[float, ...]
-    inverse_nu: float = 0.0
-
-    def above(self, squared: ArrayLike) -> Float64:
-        """Probability of a larger sum of squares; the argument rises."""
-        x = np.maximum(np.atleast_1d(np.asarray(squared, dtype=np.float64)), 1e-12)
-        tilt = self._saddlepoint(x)
-        inner = 1 - 2 * tilt[:, None] * np.array(self.eigenvalues)
-        cumulant = -0.5 * np.log(inner).sum(axis=1)
-        curve = (2 * (np.array(self.eigenvalues) / inner) ** 2).sum(axis=1)
-        if self.inverse_nu < _NORMAL:
-            cumulant -= x * tilt
-        else:
-            outer = 1 + 2 * x * tilt * self.inverse_nu
-            cumulant -= 0.5 / self.inverse_nu * np.log(outer)
-            curve += 2 * self.inverse_nu * (x / outer) ** 2
-        w = np.sign(tilt) * np.sqrt(np.maximum(-2 * cumulant, 0))
-        u = tilt * np.sqrt(curve)
-        usable = np.abs(w) > 0.05
-        safe_w, safe_u = np.where(usable, w, 1.0), np.where(usable, u, 1.0)
-        scaled = np.sqrt(np.pi / 2) * special.erfcx(np.clip(safe_w, -30, None) / np.sqrt(2)) + 1 / safe_u - 1 / safe_w
-        tail = np.exp(-0.5 * safe_w**2) / np.sqrt(2 * np.pi) * np.maximum(scaled, 0)
-        return np.clip(np.interp(np.log(x), np.log(x[usable]), tail[usable]) if usable.any() else tail, 0, 1)
-
-    def exceeded_by(self, share: float) -> float:
-        """Sum of squares that the given share exceeds."""
-        grid = EDGES[EDGES > 1e-3] * max(self.eigenvalues)
-        logs = np.log(np.maximum(self.above(grid), 1e-300))
-        return float(np.exp(np.interp(-np.log(share), -logs, np.log(grid))))
-
-    def _saddlepoint(self, x: Float64) -> Float64:
-        """Root of the derivative of the cumulant function, by bisection: it rises from one pole to the other."""
-        values = np.array(self.eigenvalues)
-        high = np.full(x.shape, 0.5 / values.max())
-        low = -0.5 * values.size / x if self.inverse_nu < _NORMAL else -0.5 / (x * self.inverse_nu)
-        low = np.maximum(low, -0.5 * values.size / x * 4) if self.inverse_nu >= _NORMAL else low
-        for _ in range(80):
-            middle = 0.5 * (low + high)
-            slope = (values / (1 - 2 * middle[:, None] * values)).sum(axis=1)
-            slope -= x / (1 + 2 * x * middle * self.inverse_nu) if self.inverse_nu >= _NORMAL else x
-            low, high = np.where(slope < 0, middle, low), np.where(slope < 0, high, middle)
-        return np.asarray(0.5 * (low + high))
+    p = eigenvalues.size
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((drawn, p))
+    z[drawn // 2 :] *= np.sqrt(eigenvalues)
+    u = z / np.linalg.norm(z, axis=1, keepdims=True)
+    log_density = -0.5 * np.log(eigenvalues).sum() - p / 2 * np.log((u**2 / eigenvalues).sum(axis=1))
+    weight = 1 / (1 + np.exp(np.minimum(log_density, 700)))
+    return (u**2 * eigenvalues).sum(axis=1), weight / weight.sum()
 
 
 def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS) -> RadialLaw:
@@ -149,7 +114,7 @@ def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS) -> RadialLaw:
 def own_tail(counts: Float64, law: RadialLaw) -> tuple[tuple[float, float], ...]:
     """Where the tail of the counts (BINS,) is surely not that of the law: its logarithm, and what to add to it.
 
-    The outer half only, as far as 30 counts; the difference less two standard errors, so that a law which fits stays.
+    The outer half only, as far as 30 counts; the difference less a standard error, so that a law which fits stays.
     Farther out a lighter tail goes on as it fell between 150 and 30 counts.
     """
     beyond = np.cumsum(counts[::-1])[::-1]
@@ -159,7 +124,7 @@ def own_tail(counts: Float64, law: RadialLaw) -> tuple[tuple[float, float], ...]
         return ()
     log_law, beyond = log_law[places], beyond[places]
     difference = np.log(beyond / counts.sum()) - log_law
-    sure = np.sign(difference) * np.maximum(np.abs(difference) - 2 / np.sqrt(beyond) - 0.05, 0)
+    sure = np.sign(difference) * np.maximum(np.abs(difference) - 1 / np.sqrt(beyond) - 0.05, 0)
     if not sure.any():
         return ()
     earlier = int(np.flatnonzero(beyond >= min(150, beyond[0]))[-1])
@@ -193,6 +158,12 @@ def lightest(counts: NDArray[np.int64], share: float = 0.5) -> Float64:
         order = np.argsort(smoothed(counts[half]), axis=0, kind="stable")[:keep]
         total += np.take_along_axis(counts[1 - half], order, 0).sum(axis=0) * (cells / keep)
     return total
+
+
+def fewer_beyond(counts: Float64, others: Float64) -> Float64:
+    """Counts (BINS,) with, beyond every distance, the fewer of the two: what changed can only add to a tail."""
+    beyond = np.minimum(np.cumsum(counts[::-1])[::-1], np.cumsum(others[::-1])[::-1])
+    return np.asarray(-np.diff(beyond, append=0.0))
 
 
 def smoothed(counts: NDArray[np.integer] | Float64) -> Float64:
