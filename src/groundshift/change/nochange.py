@@ -360,14 +360,14 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
 
 
 def _dithered(samples: Float32, rng: np.random.Generator) -> Float32:
-    """Spread coarse whole numbers over their step, where the step is as wide as the noise itself."""
+    """Spread coarse whole numbers over their step where that is as wide as the noise, and copies of a band a little."""
     out = samples.copy()
     for band, values in enumerate(samples):
         distinct = np.unique(values[:100_000])
         step = np.diff(distinct).min() if distinct.size > 1 else np.ptp(values)
-        middle = np.median(values)
-        if np.median(np.abs(values - middle)) < 2 * step:
-            out[band] += (step * (rng.random(values.size) - 0.5)).astype(np.float32)
+        spread = np.median(np.abs(values - np.median(values)))
+        width = 0.5 * step if spread < 2 * step else 1e-3 * spread
+        out[band] += np.float32(width) * rng.standard_normal(values.size, dtype=np.float32)
     return out
 
 

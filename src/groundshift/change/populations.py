@@ -210,7 +210,7 @@ def expectation(white: NDArray[np.float32], mixture: Mixture) -> Sums:
 def maximised(mixture: Mixture, sums: Sums, hold: bool) -> Mixture:
     """The next mixture: moments of every population, then the two constraints on those off the centre."""
     p = mixture.law.p
-    law = mixture.law if hold else replace(fit_law(sums.counts, mixture.law), scale=1.0)
+    law = mixture.law if hold else replace(fit_law(sums.counts, mixture.law, reach=0.02), scale=1.0)
     centres, scatters = sums.first.copy(), sums.second.copy()
     if hold:
         centres[0], scatters[0] = mixture.centres[0], mixture.scatters[0]

@@ -23,6 +23,7 @@ BINS = PER_OCTAVE * _OCTAVES
 EDGES = 2.0 ** (FIRST_OCTAVE + np.arange(BINS + 1) / PER_OCTAVE)
 MIDDLES = np.sqrt(EDGES[1:] * EDGES[:-1])
 _NORMAL = 1e-5
+_SURELY_HEAVY = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,30 +86,36 @@ def spread_over_bands(eigenvalues: Float64, drawn: int = 16_384, seed: int = 0) 
     return (u**2 * eigenvalues).sum(axis=1), weight / weight.sum()
 
 
-def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS) -> RadialLaw:
+def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 0.1) -> RadialLaw:
     """Fit scale and nu by maximum likelihood on the counts (BINS,) below bin ``upto``; the rest is as if unseen.
 
-    The normal law is taken unless finite nu is better by more than half the logarithm of the count (Schwarz 1978).
+    ``reach`` is how far from the start the search looks first. The normal law is taken unless finite nu is better by
+    more than half the logarithm of the count (Schwarz 1978).
     """
+    seen = np.flatnonzero(counts[:upto])
+    if seen.size < 3:
+        return start
+    inside = slice(int(seen[0]), upto if upto < BINS else int(seen[-1]) + 1)
+    total = float(counts[inside].sum())
     first = (np.log(start.scale), max(start.inverse_nu, 0.02))
-    simplex = [first, (first[0] + 0.1, first[1]), (first[0], first[1] * 1.3 + 0.01)]
-    options = {"xatol": 1e-4, "fatol": 1e-9, "initial_simplex": simplex, "maxiter": 200}
-    total = max(float(counts[:upto].sum()), 1.0)
+    simplex = [first, (first[0] + reach, first[1]), (first[0], first[1] * (1 + 3 * reach) + 0.1 * reach)]
     heavy = optimize.minimize(
-        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x[0])), abs(float(x[1]))), upto) / total,
+        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x[0])), abs(float(x[1]))), inside) / total,
         first,
         method="Nelder-Mead",
-        options=options,
+        options={"xatol": 1e-4, "fatol": 1e-9, "initial_simplex": simplex, "maxiter": 200},
     )
+    found = RadialLaw(start.p, float(np.exp(heavy.x[0])), min(abs(float(heavy.x[1])), 10.0))
+    if found.inverse_nu > _SURELY_HEAVY:
+        return found
     normal = optimize.minimize_scalar(
-        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x))), upto) / total,
+        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x))), inside) / total,
         bounds=(first[0] - 2, first[0] + 2),
         method="bounded",
         options={"xatol": 1e-4},
     )
-    if (normal.fun - heavy.fun) * total < np.log(total) / 2:
-        return RadialLaw(start.p, float(np.exp(normal.x)))
-    return RadialLaw(start.p, float(np.exp(heavy.x[0])), min(abs(float(heavy.x[1])), 10.0))
+    better = (normal.fun - heavy.fun) * total >= np.log(total) / 2
+    return found if better else RadialLaw(start.p, float(np.exp(normal.x)))
 
 
 def own_tail(counts: Float64, law: RadialLaw) -> tuple[tuple[float, float], ...]:
@@ -134,10 +141,14 @@ def own_tail(counts: Float64, law: RadialLaw) -> tuple[tuple[float, float], ...]
     return (*knots, (-700.0, float(sure[-1] - slope * (700.0 + log_law[-1]))))
 
 
-def _cost(counts: Float64, law: RadialLaw, upto: int) -> float:
-    expected = law.expected()[:upto]
-    share = np.maximum(expected / max(expected.sum(), 1e-300), 1e-300)
-    return float(-(counts[:upto] * np.log(share)).sum())
+def _cost(counts: Float64, law: RadialLaw, inside: slice) -> float:
+    """Negative log likelihood of the counts, given that the samples lie inside these bins (the first from 0)."""
+    cumulative = law.below(EDGES[inside.start : inside.stop + 1])
+    if inside.start > 0:
+        cumulative = np.concatenate([[0.0], cumulative[1:]])
+    expected = np.diff(cumulative)
+    share = np.maximum(expected / max(cumulative[-1], 1e-300), 1e-300)
+    return float(-(counts[inside] * np.log(share)).sum())
 
 
 def directions(p: int) -> int:
