@@ -22,9 +22,11 @@ option                sets                       to
 --shadow-dilation     mask.shadow_dilation_m     METRES
 --regression          normalise.method           orthogonal|robust|none
 --sample-pixels       normalise.sample_pixels    N
+--stats-extent        normalise.extent           full|aoi
 --seed                normalise.seed             N
 --method              detect.method              cva|irmad
 --normalization       detect.normalization       full|diag
+--estimator           detect.estimator           robust|textbook
 --context             detect.context             region|none
 --confidence          detect.confidence          PERCENT
 --fdr                 detect.fdr                 SHARE
@@ -105,11 +107,13 @@ GROUPS: dict[str, tuple[JobOption, ...]] = {
     "Normalisation": (
         JobOption(("--regression",), "normalise.method", "orthogonal|robust|none"),
         JobOption(("--sample-pixels",), "normalise.sample_pixels", "N"),
+        JobOption(("--stats-extent",), "normalise.extent", "full|aoi"),
         JobOption(("--seed",), "normalise.seed", "N"),
     ),
     "Detection": (
         JobOption(("--method",), "detect.method", "cva|irmad"),
         JobOption(("--normalization",), "detect.normalization", "full|diag"),
+        JobOption(("--estimator",), "detect.estimator", "robust|textbook"),
         JobOption(("--context",), "detect.context", "region|none"),
         JobOption(("--confidence",), "detect.confidence", "PERCENT"),
         JobOption(("--fdr",), "detect.fdr", "SHARE"),

@@ -120,15 +120,22 @@ class Pieces:
     """(3, n): pixels on the rim of the block: index, region, code."""
     columns: int
     """Columns of the whole grid."""
+    pixels: NDArray[np.int64]
+    """Of each region of the block."""
+    total: NDArray[np.float64]
+    """Sum of the measured quantity over each region of the block; 0 where nothing was measured."""
 
 
-def pieces(labels: NDArray[np.integer], window: Window, columns: int) -> Pieces:
+def pieces(
+    labels: NDArray[np.integer], window: Window, columns: int, measure: NDArray[np.floating] | None = None
+) -> Pieces:
     """Find the regions of one block: pixels of equal code that touch, also at a corner; 0 and 255 belong to none.
 
     Args:
         labels: (y, x), integer codes.
         window: where the block lies in the whole grid.
         columns: columns of the whole grid.
+        measure: (y, x), a quantity whose mean over each region is wanted.
     """
     codes = np.ascontiguousarray(labels, np.int32)
     region, first = _label(codes, NO_CHANGE, NO_DATA, True)
@@ -141,7 +148,11 @@ def pieces(labels: NDArray[np.integer], window: Window, columns: int) -> Pieces:
     by_region = np.argsort(owner, kind="stable")
     outlines = shapely.multipolygons(polygons[by_region], indices=owner[by_region])
     rim = _rim(region, code, window, columns)
-    return Pieces(shapely.to_wkb(outlines), code, (y + window.y0) * columns + x + window.x0, rim, columns)
+    inside = region >= 0
+    pixels = np.bincount(region[inside], minlength=len(code))
+    total = np.zeros(len(code)) if measure is None else np.bincount(region[inside], measure[inside], len(code))
+    first_px = (y + window.y0) * columns + x + window.x0
+    return Pieces(shapely.to_wkb(outlines), code, first_px, rim, columns, pixels.astype(np.int64), total)
 
 
 def merge(parts: Sequence[Pieces], transform: Affine) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
@@ -151,9 +162,16 @@ def merge(parts: Sequence[Pieces], transform: Affine) -> tuple[NDArray[np.object
         Multipolygons (of several parts where they meet at a corner only) in the coordinates of ``transform``, and
         their codes, in the order of their first pixels. Law: the same for any blocks.
     """
+    return merge_measured(parts, transform)[:2]
+
+
+def merge_measured(
+    parts: Sequence[Pieces], transform: Affine
+) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """:func:`merge`, and of each region the number of pixels and the mean of what was measured."""
     starts = np.cumsum([0, *(len(part.code) for part in parts)])
     if starts[-1] == 0:
-        return np.empty(0, object), np.empty(0, np.int64)
+        return np.empty(0, object), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     code = np.concatenate([part.code for part in parts])
     first = np.concatenate([part.first for part in parts])
     region = _joined(parts, starts)
@@ -167,7 +185,10 @@ def merge(parts: Sequence[Pieces], transform: Affine) -> tuple[NDArray[np.object
     placed: NDArray[np.object_] = shapely.transform(
         shapely.normalize(joined), lambda xy: np.column_stack(transform * (xy[:, 0], xy[:, 1]))
     )
-    return placed, code[lead][order]
+    owner = rank[region]
+    pixels = np.bincount(owner, np.concatenate([part.pixels for part in parts]))
+    total = np.bincount(owner, np.concatenate([part.total for part in parts]))
+    return placed, code[lead][order], pixels.astype(np.int64), total / pixels
 
 
 def polygonise(labels: NDArray[np.integer], transform: Affine) -> tuple[NDArray[np.object_], NDArray[np.int64]]:

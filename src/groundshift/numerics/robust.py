@@ -33,6 +33,8 @@ class McdOptions:
     """Concentration steps at most; they converge in 10 to 20."""
     ridge: float = 1e-9
     """Added to the correlation matrix, so that bands which copy each other stay invertible."""
+    reweight: bool = True
+    """A last step with all samples inside the 97.5 % ellipsoid: more precise, but it lets near changes in."""
     seed: int = 0
     """Seed of the random starts and of the subsample."""
 
@@ -62,7 +64,7 @@ def median_mad(samples: NDArray[np.floating]) -> tuple[Float64, Float64]:
 
 
 def mcd(samples: NDArray[np.floating], options: McdOptions | None = None) -> Scatter:
-    """Return centre and covariance by the minimum covariance determinant, reweighted, consistent for normal samples.
+    """Return centre and covariance by the minimum covariance determinant, consistent for normal samples.
 
     ``samples`` is (p, n) and finite, n > 2 p; no band may be constant in more than half of the samples.
     Laws: affine equivariant up to the starts; unmoved by any minority of far samples.
@@ -73,7 +75,8 @@ def mcd(samples: NDArray[np.floating], options: McdOptions | None = None) -> Sca
     middle, spread = median_mad(chosen)
     scaled = (chosen - middle[:, None]) / spread[:, None]
     best = _search(scaled, options, rng)
-    best = _reweighted(scaled, best)
+    if options.reweight:
+        best = _reweighted(scaled, best)
     return Scatter(middle + spread * best.location, best.covariance * np.outer(spread, spread))
 
 

@@ -85,6 +85,8 @@ class NormaliseSection(_Section):
     """Regression on pseudo-invariant pixels: orthogonal (total least squares), robust (Theil-Sen), or none."""
     sample_pixels: Annotated[int, Field(ge=1000, le=50_000_000)] = 2_000_000
     """Pixels that the statistics are fitted on, at most."""
+    extent: Literal["full", "aoi"] = "full"
+    """Where they lie: the whole pair (an area that is mostly flooded says little of no change), or the area alone."""
     seed: int = 0
     """Seed of every random choice."""
 
@@ -96,6 +98,8 @@ class DetectSection(_Section):
     """Change vector analysis, or iteratively reweighted multivariate alteration detection."""
     normalization: Literal["full", "diag"] = "full"
     """full: whitened by the covariance of no change; diag: band by band."""
+    estimator: Literal["robust", "textbook"] = "robust"
+    """robust: statistics of what did not change; textbook: mean and standard deviation, chi-squared (for parity)."""
     context: Literal["region", "none"] = "region"
     """region: change is a region, noise is not; none: pixel by pixel."""
     confidence: Annotated[float, Field(gt=1, lt=100)] = 99.99

@@ -37,6 +37,8 @@ GIVEN = {
     "--seed": ("7", "normalise.seed", 7),
     "--method": ("irmad", "detect.method", "irmad"),
     "--normalization": ("diag", "detect.normalization", "diag"),
+    "--estimator": ("textbook", "detect.estimator", "textbook"),
+    "--stats-extent": ("aoi", "normalise.extent", "aoi"),
     "--context": ("none", "detect.context", "none"),
     "--confidence": ("99,9", "detect.confidence", 99.9),
     "--fdr": ("0.05", "detect.fdr", 0.05),

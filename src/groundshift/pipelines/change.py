@@ -1,0 +1,477 @@
+"""The main job: what changed between two images. Open, plan, ingest, fit on a sample, stream, write, report."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundshift import errors
+from groundshift.change import kinds, registration
+from groundshift.change.registration import Shift
+from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
+from groundshift.execution import lock, memory
+from groundshift.execution.pool import Pool
+from groundshift.execution.progress import Advance, Progress, Silent
+from groundshift.io import cog, opening
+from groundshift.io.atomic import free_bytes, sweep
+from groundshift.io.memory import MemoryReader
+from groundshift.io.planes import Planes
+from groundshift.model.grid import Window, blocks, crop
+from groundshift.model.scene import Checked, OpenOptions, Reader
+from groundshift.pipelines import fitting, ingest, plan, results, stream
+from groundshift.pipelines.fitting import Block, Fitted
+from groundshift.pipelines.ingest import Stack
+from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.plan import Plan
+from groundshift.pipelines.stream import ClassifiedStrip, LevelFacts, MeasuredStrip, Scratch, Work
+from groundshift.radiometry import audit
+from groundshift.report import pictures
+
+_WORK = ".groundshift-work"
+_IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
+_BASE_BYTES = 330 * 2**20
+"""What this process needs before it has read a pixel, and a worker half of it."""
+_ENOUGH_VALID = 0.5
+_SHIFT_PX = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeResult:
+    """What a run left."""
+
+    summary: dict[str, Any]
+    """Plain values: outputs, kinds, shares, warnings, timings."""
+    warnings: tuple[GroundshiftWarning, ...]
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """The state of one run, filled stage by stage."""
+
+    job: ChangeJob
+    readers: tuple[Reader, Reader]
+    plan: Plan
+    pool: Pool
+    progress: Progress
+    outdir: Path
+    work: Path
+    warnings: list[GroundshiftWarning]
+    timings: dict[str, float] = field(default_factory=dict)
+    checked: tuple[list[Checked], list[Checked]] = field(default_factory=lambda: ([], []))
+    fitted: Fitted | None = None
+    shift: Shift | None = None
+    scratch: Scratch | None = None
+    measured: list[MeasuredStrip] = field(default_factory=list)
+    levels: list[LevelFacts] = field(default_factory=list)
+    classified: list[ClassifiedStrip] = field(default_factory=list)
+    audits: tuple[str, str] = ("", "")
+
+    @property
+    def compared_px(self) -> int:
+        """Pixels usable at both dates."""
+        return sum(strip.compared for strip in self.measured)
+
+    def warn(self, *found: GroundshiftWarning | None) -> None:
+        """Take up warnings; under ``--strict`` the first one ends the run."""
+        for warning in found:
+            if warning is None or str(warning) in map(str, self.warnings):
+                continue
+            self.warnings.append(warning)
+            if self.job.run.strict:
+                raise StrictError(f"{warning.name}: {warning} (an error because of --strict)")
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: float) -> Iterator[Advance]:
+        """A timed stage."""
+        begin = time.monotonic()
+        with self.progress.stage(name, total) as advance:
+            yield advance
+        self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begin
+
+
+def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
+    """Do one job.
+
+    Args:
+        job: everything that was asked for.
+        progress: told of each stage.
+
+    Raises:
+        GroundshiftError: with one sentence; nothing half is left in the output folder.
+    """
+    driver = cog.check_driver(job.output.format, "float32", 2)
+    job = job.model_copy(update={"output": job.output.model_copy(update={"format": driver})})
+    outdir = Path(job.output.outdir)
+    readers = (
+        _open(job, job.input.before, job.input.mask_before, outdir),
+        _open(job, job.input.after, job.input.mask_after, outdir),
+    )
+    with lock.hold(outdir):
+        results.refuse_foreign(outdir, job)
+        sweep(outdir)
+        return _run_locked(job, readers, outdir, progress or Silent())
+
+
+def _open(job: ChangeJob, text: str, mask: str | None, outdir: Path) -> Reader:
+    options = OpenOptions(
+        band_order=job.input.band_order,
+        scale=job.input.scale,
+        offset=job.input.offset,
+        mask=mask,
+        trust=job.input.trust,
+        verify=job.input.verify,
+        scratch=str(outdir / _WORK / "unpacked"),
+    )
+    return opening.open_scene(text, options)
+
+
+def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], outdir: Path, progress: Progress) -> ChangeResult:
+    begin = time.monotonic()
+    work = outdir / _WORK / _identity(job)
+    inline = any(isinstance(reader, MemoryReader) for reader in readers)
+    workers = 0 if inline else job.run.workers or os.cpu_count() or 1
+    _remove_other_work(work)
+    resumable = False
+    try:
+        with Pool(workers, imports=_IMPORTS) as pool:
+            state = Run(
+                job=job,
+                readers=readers,
+                plan=plan.make(*readers, job),
+                pool=pool,
+                progress=progress,
+                outdir=outdir,
+                work=work,
+                warnings=[],
+            )
+            state.warn(*plan.odd(readers[0].scene, readers[1].scene))
+            resumable = True
+            _ingest(state)
+            resumable = False
+            _fit(state)
+            _stream(state)
+            results.check(state)
+            return ChangeResult(summary=results.write(state, begin), warnings=tuple(state.warnings))
+    except KeyboardInterrupt:
+        # What is decoded stays for the next run of the same job; anything later is quick to do again.
+        resumable = True
+        raise
+    finally:
+        if not (resumable and work.exists()) or _failed_for_good():
+            shutil.rmtree(outdir / _WORK, ignore_errors=True)
+
+
+def _failed_for_good() -> bool:
+    """True while an error other than an interruption is under way."""
+    import sys
+
+    error = sys.exc_info()[1]
+    return error is not None and not isinstance(error, KeyboardInterrupt)
+
+
+def _identity(job: ChangeJob) -> str:
+    """What the planes of a run depend on: inputs and how they are read, grid, mask."""
+    stamp = [job.input.model_dump(mode="json"), job.grid.model_dump(mode="json"), job.mask.model_dump(mode="json")]
+    for text in (job.input.before, job.input.after):
+        path = Path(text.partition("@")[0])
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            stamp.append({"size": status.st_size, "mtime": status.st_mtime_ns})
+    return hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _remove_other_work(work: Path) -> None:
+    for other in work.parent.glob("*"):
+        if other.name not in (work.name, "unpacked"):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+# ---- ingest --------------------------------------------------------------------------------------------------------
+
+
+def _ingest(state: Run) -> None:
+    """Verify the files, decode both scenes to planes; units that an interrupted run finished are not done again."""
+    bands, geobox = state.job.grid.bands, state.plan.geobox
+    _check_space(state)
+    files = [(reader, file) for reader in state.readers for file in reader.files(_names(reader, bands))]
+    with state.stage("verify", len(files)) as advance:
+        found = state.pool.run(
+            ingest.verify_file, files, lambda _: advance(1), lambda work: f"verifying {work[1]} of {work[0].scene.name}"
+        )
+    for (reader, _), checked in zip(files, found, strict=True):
+        state.checked[0 if reader is state.readers[0] else 1].append(checked)
+    journal = _Journal(state.work)
+    stacks = tuple(
+        ingest.prepare(reader, bands, geobox, state.work, role, fresh=journal.fresh)
+        for reader, role in zip(state.readers, ("before", "after"), strict=True)
+    )
+    todo = [
+        unit
+        for reader, stack in zip(state.readers, stacks, strict=True)
+        for unit in ingest.units(reader, bands, geobox, stack, state.job.mask, state.plan.area)
+        if unit.key not in journal.done
+    ]
+
+    with state.stage("read", len(todo)) as advance:
+
+        def finished(key: str) -> None:
+            journal.add(key)
+            advance(1)
+
+        state.pool.run(ingest.run_unit, todo, finished, str)
+    state.scratch = _scratch(state, (stacks[0], stacks[1]))
+
+
+def _names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:
+    return (*bands, "SCL") if reader.scene.classification is not None else tuple(bands)
+
+
+def _check_space(state: Run) -> None:
+    """A run that cannot end is better not begun."""
+    rows, columns = state.plan.geobox.shape
+    p = len(state.job.grid.bands)
+    per_pixel = 2 * p * (2 if state.plan.full.crs is not None else 4) + 2 + 8 + 1 + 7 + 2 + 8
+    needed, free = rows * columns * per_pixel, free_bytes(state.outdir)
+    if free < needed:
+        raise OutputError(
+            f"the disk of {state.outdir} has {free / 1e9:.1f} GB free and this run needs about {needed / 1e9:.1f} GB "
+            "while it works: free some space, choose another --outdir, or a smaller --aoi."
+        )
+
+
+class _Journal:
+    """Which units of work are done; a line each, so that a torn last line is simply not done."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "journal.txt"
+        self.fresh = not self._path.exists()
+        text = "" if self.fresh else self._path.read_text("utf-8")
+        self.done = set(text[: text.rfind("\n") + 1].split("\n")) - {""}
+        self._path.write_text("".join(f"{key}\n" for key in sorted(self.done)), "utf-8")
+
+    def add(self, key: str) -> None:
+        """Note a unit whose pixels are in the planes."""
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{key}\n")
+
+
+def _scratch(state: Run, stacks: tuple[Stack, Stack]) -> Scratch:
+    shape = tuple(state.plan.geobox.shape)
+
+    def make(name: str, count: int, dtype: str) -> Planes:
+        return Planes.create(state.work / f"{name}.bin", (count, *shape), dtype)
+
+    from groundshift.change.regions import LEVELS
+
+    return Scratch(
+        stacks=stacks,
+        cva=make("cva", 2, "float32"),
+        codes=make("codes", 1, "uint8"),
+        accepted=make("accepted", len(LEVELS), "uint8"),
+        changed=make("changed", 1, "uint8"),
+        labels=make("labels", 1, "uint8"),
+        p_value=make("p-value", 1, "float32") if state.job.output.p_value else None,
+    )
+
+
+# ---- fit -----------------------------------------------------------------------------------------------------------
+
+
+def _fit(state: Run) -> None:
+    with state.stage("fit", 3) as advance:
+        sample = _sample(state)
+        advance(1)
+        _audit(state, sample)
+        sample = [_recalibrated(state, block) for block in sample]
+        try:
+            section = state.job
+            state.fitted = fitting.fit(
+                sample, section.grid.bands, state.plan.pixel_m, section.detect, section.normalise, section.kinds
+            )
+            state.warn(*state.fitted.warnings)
+        except NoDataError as error:
+            state.warn(errors.CloudWarning(f"{error}; nothing could be compared, so nothing is called change."))
+        advance(1)
+        if state.fitted is not None:
+            _register(state, sample)
+        advance(1)
+
+
+def _sample(state: Run) -> list[Block]:
+    """Blocks until there are pixels enough; from the planes where they hold all of the pair, else from the files."""
+    section = state.job.normalise
+    assert state.scratch is not None
+    outside = state.plan.area is not None and section.extent == "full"
+    shape = tuple(state.plan.full.shape if outside else state.plan.geobox.shape)
+    found: list[Block] = []
+    usable, least = 0, _ENOUGH_VALID * section.sample_pixels
+    for batch in _batches(plan.sample_windows(shape, section.sample_pixels, section.seed), max(1, state.pool.workers)):
+        if outside:
+            read = state.pool.run(ingest.read_sample, [_sample_unit(state, window) for window in batch], describe=str)
+        else:
+            read = [ingest.read_block(state.scratch.stacks, window) for window in batch]
+        found += [block for block in read if block.valid.any()]
+        usable = sum(int(block.valid.sum()) for block in found)
+        seen = sum(block.valid.size for block in found)
+        if seen >= section.sample_pixels and usable >= least:
+            break
+    return found
+
+
+def _batches(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
+    for start in range(0, len(windows), size):
+        yield windows[start : start + size]
+
+
+def _sample_unit(state: Run, window: Window) -> ingest.SampleUnit:
+    bands = state.job.grid.bands
+    return ingest.SampleUnit(
+        readers=state.readers,
+        bands=bands,
+        geobox=crop(state.plan.full, window),
+        mask=state.job.mask,
+        offsets=tuple(tuple(reader.scene.bands[band].offset for band in bands) for reader in state.readers),  # type: ignore[arg-type]
+    )
+
+
+def _audit(state: Run, sample: Sequence[Block]) -> None:
+    """Do the pixels carry the offset that the metadata tell of? Settles the offsets of both stacks."""
+    assert state.scratch is not None
+    stacks, evidence = list(state.scratch.stacks), []
+    for i, (reader, stack) in enumerate(zip(state.readers, stacks, strict=True)):
+        scene = reader.scene
+        infos = [scene.bands[band] for band in state.job.grid.bands]
+        dark = {}
+        for b, info in enumerate(infos):
+            images = [(block.before, block.after)[i][b][block.valid] for block in sample]
+            stored = np.concatenate(images) if images else np.empty(0, np.float32)
+            # Reflectance as read holds the offset of the metadata; the audit wants it as stored.
+            values = stored - info.offset * info.scale
+            dark[info.name] = audit.dark_quantiles(values, np.ones(values.shape, bool), 1.0)
+        verdict = audit.audit(dark, scene.level)
+        offsets, warning = audit.reconcile(verdict, infos, state.job.input.trust, scene.name)
+        state.warn(warning)
+        stacks[i] = ingest.audited(stack, [offsets[info.name] for info in infos])
+        evidence.append(f"{verdict.verdict}: {verdict.evidence}")
+    state.audits = (evidence[0], evidence[1])
+    state.scratch = replace(state.scratch, stacks=(stacks[0], stacks[1]))
+
+
+def _recalibrated(state: Run, block: Block) -> Block:
+    """The block with the offsets that the audit settled."""
+    assert state.scratch is not None
+    images = []
+    for image, reader, stack in zip((block.before, block.after), state.readers, state.scratch.stacks, strict=True):
+        told = [reader.scene.bands[band].offset for band in state.job.grid.bands]
+        step = [(new - old) * scale for new, old, scale in zip(stack.offset, told, stack.scale, strict=True)]
+        images.append(image + np.array(step, np.float32)[:, None, None] if any(step) else image)
+    return Block(images[0], images[1], block.valid)
+
+
+def _register(state: Run, sample: Sequence[Block]) -> None:
+    """Measure the shift between the two dates on the sample; blocks below each other do no harm."""
+    bands = state.job.grid.bands
+    band = next((bands.index(name) for name in ("B04", "B03", "B08", "B02") if name in bands), 0)
+    columns = min(block.valid.shape[1] for block in sample)
+    before, after = (
+        np.concatenate([image[band][:, :columns] for image in images])
+        for images in ([block.before for block in sample], [block.after for block in sample])
+    )
+    valid = np.concatenate([block.valid[:, :columns] for block in sample])
+    rows = min(len(valid), max(512, 4 * 2**20 // columns))
+    state.shift = registration.estimate_shift(before[:rows], after[:rows], valid[:rows])
+    if state.shift is not None and state.shift.length_px > _SHIFT_PX:
+        state.warn(
+            errors.RegistrationWarning(
+                f"AFTER is shifted against BEFORE by {state.shift.dx_px:+.2f} columns and {state.shift.dy_px:+.2f} rows "
+                f"(more than {_SHIFT_PX} pixel): edges may look like change; co-register the images first."
+            )
+        )
+
+
+# ---- stream --------------------------------------------------------------------------------------------------------
+
+
+def _stream(state: Run) -> None:
+    assert state.scratch is not None
+    scratch, fitted, pool = state.scratch, state.fitted, state.pool
+    strips = _strips(state)
+    with state.stage("compare", len(strips)) as advance:
+        state.measured = pool.run(stream.measure, strips, lambda _: advance(1), str)
+    detect = state.job.detect
+    limit = _amplitude_limit(state) if detect.context == "none" or detect.fdr is not None else None
+    with state.stage("regions", len(strips)) as advance:
+        if fitted is not None and limit is None:
+            state.levels = pool.run(stream.find_regions, _level_work(state, fitted), describe=str)
+        accepted = tuple(facts.level for facts in state.levels if facts.accepted)
+        work = [replace(strip, levels=accepted, amplitude_limit=limit) for strip in strips]
+        changed = sum(pool.run(stream.combine, work, lambda _: advance(1), str))
+    least = _minimum_px(state)
+    if least > 1 and changed:
+        changed = pool.run(stream.remove_small, [stream.SmallWork(scratch, least)], describe=str)[0]
+    with state.stage("kinds", len(strips)) as advance:
+        share = stream.kinds_share(changed)
+        parts = pool.run(stream.sample_changed, [replace(strip, share=share) for strip in strips], describe=str)
+        amplitude, angle = (np.concatenate(values) for values in zip(*parts, strict=True))
+        model = kinds.fit(
+            amplitude, angle, kinds.KindOptions(classes=state.job.kinds.classes, seed=state.job.normalise.seed)
+        )
+        work = [replace(strip, model=model) for strip in strips]
+        state.classified = pool.run(stream.classify, work, lambda _: advance(1), str)
+
+
+def _strips(state: Run) -> list[Work]:
+    """Strips of rows that fit the memory, beginning where cells of the pictures begin."""
+    assert state.scratch is not None
+    bands, shape = state.job.grid.bands, state.scratch.shape
+    step = pictures.quicklook_step(shape)
+    look = tuple(bands.index(band) for band in pictures.true_colour(bands).bands)
+    workers = max(1, state.pool.workers)
+    budget = max(
+        2**26, (memory.parse_memory(state.job.run.memory) - _BASE_BYTES * (1 + workers // 2 + workers % 2)) // workers
+    )
+    rows = memory.block_rows(shape, 36 * len(bands) + 80, budget, halo_px=8, multiple=256)
+    rows = max(step, min(rows, math.ceil(shape[0] / (2 * workers)), 512) // step * step)
+    return [
+        Work(scratch=state.scratch, window=window, fitted=state.fitted, step=step, picture_bands=look)
+        for window in blocks(shape, rows)
+    ]
+
+
+def _level_work(state: Run, fitted: Fitted) -> list[stream.LevelWork]:
+    assert state.scratch is not None
+    options = fitted.region_options
+    return [
+        stream.LevelWork(state.scratch, level, state.compared_px, fitted.alpha, options)
+        for level in range(len(options.exponents))
+    ]
+
+
+def _amplitude_limit(state: Run) -> float:
+    """Amplitude beyond which a pixel is called change, pixel by pixel: at a confidence, or at a false-discovery rate."""
+    if state.fitted is None:
+        return math.inf
+    if state.job.detect.fdr is None:
+        return math.sqrt(state.fitted.nochange.threshold(state.job.detect.confidence))
+    edges = stream.HISTOGRAM_EDGES
+    beyond = np.sum([strip.histogram for strip in state.measured], axis=0)[::-1].cumsum()[::-1]
+    p = state.fitted.p_value(edges[:-1].astype(np.float32)).astype(np.float64)
+    fits = p * max(1, state.compared_px) <= state.job.detect.fdr * beyond
+    return float(edges[:-1][fits].min()) if fits.any() else math.inf
+
+
+def _minimum_px(state: Run) -> int:
+    area, pixel_m = state.job.detect.min_area, state.plan.pixel_m
+    return math.ceil(area / (pixel_m * pixel_m if pixel_m else 1.0) - 1e-9)

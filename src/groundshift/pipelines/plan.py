@@ -1,0 +1,189 @@
+"""What a run will do, settled before a pixel is read: grid, blocks of the sample, what looks odd in the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from groundshift import errors
+from groundshift.errors import GridError, GroundshiftWarning, MissingInputError, UsageError
+from groundshift.io import vector
+from groundshift.model.grid import METRES_PER_DEGREE, Window, crop, pixel_size_m, same_grid, snapped
+from groundshift.model.scene import Reader, Scene
+from groundshift.pipelines.job import ChangeJob
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+BLOCK_PX = 512
+"""Side of a sample block: half a JPEG 2000 tile of a 10 m band."""
+_SEASON_DAYS = 60
+_LEVEL = "L2A"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """The grids of a run."""
+
+    full: GeoBox
+    """Grid of all of BEFORE; the statistics may be fitted anywhere on it."""
+    window: Window
+    """The part of it that is compared: all, or the bounds of the area of interest."""
+    area: BaseGeometry | None
+    """Area of interest in the coordinates of the grid."""
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Grid that is compared."""
+        return crop(self.full, self.window)
+
+    @property
+    def pixel_m(self) -> float | None:
+        """Pixel size in metres."""
+        return pixel_size_m(self.full)
+
+
+def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
+    """Settle the grid.
+
+    Raises:
+        GridError: the images, or the area of interest, do not overlap, or only one has a georeference.
+        MissingInputError: a band is not there.
+        UsageError: a resolution was asked of images without georeference.
+    """
+    for reader in (before, after):
+        missing = [band for band in job.grid.bands if band not in reader.scene.bands]
+        if missing:
+            raise MissingInputError(
+                f"{reader.scene.name} has no {', '.join(missing)}: it has {', '.join(reader.scene.bands) or 'no bands'};"
+                " choose others with --bands."
+            )
+    full = _full_grid(before.scene, job.grid.bands, job.grid.resolution)
+    _check_overlap(full, before.scene, after.scene, job.grid.bands)
+    if job.grid.aoi is None:
+        return Plan(full=full, window=Window(0, full.shape[0], 0, full.shape[1]), area=None)
+    area = vector.aoi_on(*vector.read_aoi(job.grid.aoi), full)
+    return Plan(full=full, window=_bounds_window(area, full), area=area)
+
+
+def _full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -> GeoBox:
+    native = min((scene.bands[band].geobox for band in bands), key=lambda box: (_size(box), box.shape[0]))
+    if resolution_m is None:
+        return native
+    size = pixel_size_m(native)
+    if size is None:
+        raise UsageError(
+            f"{scene.name} has no georeference, so --resolution in metres has no meaning: leave it out to work on "
+            "the pixel grid of the image."
+        )
+    if abs(size - resolution_m) < 1e-3 * size:
+        return native
+    per_unit = METRES_PER_DEGREE if native.crs.geographic else native.crs.proj.axis_info[0].unit_conversion_factor
+    corner = native.affine * (0, 0)
+    return snapped(tuple(native.extent.boundingbox), native.crs, resolution_m / per_unit, corner)
+
+
+def _size(geobox: GeoBox) -> float:
+    return float(abs(geobox.affine.determinant))
+
+
+def _check_overlap(full: GeoBox, before: Scene, after: Scene, bands: Sequence[str]) -> None:
+    other = min((after.bands[band].geobox for band in bands), key=_size)
+    if (full.crs is None) != (other.crs is None):
+        bare, placed = (before, after) if full.crs is None else (after, before)
+        raise GridError(
+            f"{bare.name} has no georeference and {placed.name} has one: the two cannot be laid on one grid."
+        )
+    if full.crs is None:
+        if tuple(full.shape) != tuple(other.shape):
+            raise GridError(
+                f"without georeference both images must have one size: {before.name} has {full.shape[0]} x "
+                f"{full.shape[1]} pixels, {after.name} {other.shape[0]} x {other.shape[1]}."
+            )
+        return
+    if same_grid(full, other) and full.shape == other.shape:
+        return
+    if not full.extent.intersects(other.extent.to_crs(full.crs)):
+        raise GridError(
+            f"{before.name} (tile {before.tile or 'unknown'}) and {after.name} (tile {after.tile or 'unknown'}) do not "
+            "overlap: choose two images of one place."
+        )
+
+
+def _bounds_window(area: BaseGeometry, full: GeoBox) -> Window:
+    corners = np.array([~full.affine * (x, y) for x in area.bounds[::2] for y in area.bounds[1::2]])
+    (x0, y0), (x1, y1) = np.floor(corners.min(0) + 1e-6), np.ceil(corners.max(0) - 1e-6)
+    rows, columns = full.shape
+    x0, y0 = min(max(0, int(x0)), columns - 1), min(max(0, int(y0)), rows - 1)
+    return Window(y0, max(y0 + 1, min(rows, int(y1))), x0, max(x0 + 1, min(columns, int(x1))))
+
+
+def sample_windows(shape: tuple[int, int], pixels: int, seed: int) -> tuple[Window, ...]:
+    """Contiguous blocks, spread evenly in an order without bias; the caller takes them until it has pixels enough.
+
+    An image of no more than twice ``pixels`` is one block.
+    """
+    rows, columns = shape
+    if rows * columns <= 2 * pixels:
+        return (Window(0, rows, 0, columns),)
+    found = [
+        Window(y, min(y + BLOCK_PX, rows), x, min(x + BLOCK_PX, columns))
+        for y in range(0, rows, BLOCK_PX)
+        for x in range(0, columns, BLOCK_PX)
+    ]
+    order = np.random.default_rng(seed).permutation(len(found))
+    return tuple(found[i] for i in order)
+
+
+def odd(before: Scene, after: Scene) -> list[GroundshiftWarning]:
+    """Named warnings that the metadata of the pair give rise to."""
+    found: list[GroundshiftWarning] = [*before.warnings, *after.warnings]
+    for scene in (before, after):
+        if scene.level not in (None, _LEVEL):
+            found.append(
+                errors.LevelWarning(
+                    f"{scene.name} is {scene.level}, not surface reflectance: haze may look like change."
+                )
+            )
+        if scene.classification is None and scene.level == _LEVEL:
+            found.append(
+                errors.CloudWarning(f"{scene.name} has no scene classification: its clouds are compared as ground.")
+            )
+    pairs = (
+        (errors.TileWarning, "tile", before.tile, after.tile),
+        (errors.OrbitWarning, "relative orbit", before.relative_orbit, after.relative_orbit),
+        (errors.BaselineWarning, "processing baseline", _dotted(before.baseline), _dotted(after.baseline)),
+    )
+    for kind, what, first, second in pairs:
+        if first is not None and second is not None and first != second:
+            found.append(kind(f"the two images differ in {what}: {first} and {second}."))
+    return [*found, *_times(before, after)]
+
+
+def _times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
+    first, second = before.sensing_time, after.sensing_time
+    if first is None or second is None:
+        return []
+    found: list[GroundshiftWarning] = []
+    if second < first:
+        found.append(
+            errors.OrderWarning(
+                f"AFTER ({second:%Y-%m-%d}) was sensed before BEFORE ({first:%Y-%m-%d}): exchange them?"
+            )
+        )
+    apart = abs(first.timetuple().tm_yday - second.timetuple().tm_yday)
+    if min(apart, 365 - apart) > _SEASON_DAYS:
+        found.append(
+            errors.SeasonWarning(
+                f"{first:%Y-%m-%d} and {second:%Y-%m-%d} lie in different seasons: much of the change may be the season's."
+            )
+        )
+    return found
+
+
+def _dotted(baseline: tuple[int, int] | None) -> str | None:
+    return None if baseline is None else f"{baseline[0]:02d}.{baseline[1]:02d}"
