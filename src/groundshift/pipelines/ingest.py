@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -24,6 +23,7 @@ from groundshift.model.scene import Checked, Reader, Scene
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import MaskSection
+from groundshift.radiometry.reflectance import EMPTY, SATURATED, USABLE, from_stored
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -32,10 +32,9 @@ _ROWS = 1024
 """Rows of a unit of work: a row of JPEG 2000 tiles of a 10 m band."""
 _WIDE = 16_384
 """Columns beyond which a unit has fewer rows, for the sake of memory."""
-_SATURATED = 65535
 
-USABLE, MASKED, EMPTY = 0, 1, 2
-"""Codes of the mask plane: usable, cloud or shadow or the like, no data in the scene classification."""
+MASKED = 1
+"""Code of the mask plane for cloud, shadow or the like, beside USABLE and EMPTY."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,41 +51,7 @@ class Stack:
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
         """Reflectance (p, y, x), usable (y, x), and mask codes (y, x) where the pixel itself holds data, else EMPTY."""
-        return _converted(self.dn.read(window), self.mask.read(window, 0), self.scale, self.offset)
-
-
-def _converted(
-    dn: NDArray[np.generic], mask: NDArray[np.generic], scale: Sequence[float], offset: Sequence[float]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
-    reflectance = np.empty(dn.shape, np.float32)
-    usable = np.empty(mask.shape, np.bool_)
-    codes = np.ascontiguousarray(mask, np.uint8).copy()
-    _convert(dn, np.asarray(scale, np.float32), np.asarray(offset, np.float32), codes, reflectance, usable)
-    return reflectance, usable, codes
-
-
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _convert(dn, scale, offset, codes, reflectance, usable):  # type: ignore[no-untyped-def]
-    p, height, width = dn.shape
-    for y in range(height):
-        for x in range(width):
-            usable[y, x] = codes[y, x] == 0
-        for b in range(p):
-            for x in range(width):
-                value = np.float32(dn[b, y, x])
-                reflectance[b, y, x] = (value + offset[b]) * scale[b]
-                if not value > -1e30:  # NaN
-                    reflectance[b, y, x] = np.float32(0)
-                    codes[y, x] = 2
-                    usable[y, x] = False
-        if dn.dtype == np.uint16:
-            for b in range(p):
-                for x in range(width):
-                    if dn[b, y, x] == 0:
-                        codes[y, x] = 2
-                        usable[y, x] = False
-                    elif dn[b, y, x] == 65535:
-                        usable[y, x] = False
+        return from_stored(self.dn.read(window), self.mask.read(window, 0), self.scale, self.offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +144,7 @@ def _storable(
     if dtype == "float32":
         return np.where(valid & ~saturated, dn, np.nan).astype(np.float32)
     out = np.where(valid, dn, 0).astype(np.uint16)
-    out[saturated] = _SATURATED
+    out[saturated] = SATURATED
     return out
 
 
@@ -228,7 +193,7 @@ def read_sample(unit: SampleUnit) -> Block:
         nowhere = Planes(Path(), (1, *unit.geobox.shape), "uint8")
         mask = _mask(Unit(reader, None, 0, unit.geobox, window, nowhere, unit.mask, None))
         scale = [reader.scene.bands[band].scale for band in unit.bands]
-        parts.append(_converted(dn, mask, scale, offset))
+        parts.append(from_stored(dn, mask, scale, offset))
     (before, usable_before, _), (after, usable_after, _) = parts
     return Block(before, after, usable_before & usable_after)
 
