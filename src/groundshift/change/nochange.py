@@ -29,6 +29,8 @@ FEWEST_PER_BAND = 50
 
 _FLOOR = 1e-4
 _SEARCH = 60_000
+_POPULATIONS = 10
+_UNEVEN = 0.04
 _ROUGH = 150_000
 _TABLE_FIRST, _TABLE_STEPS = -16, 64
 _GRID = _TABLE_FIRST + np.arange(60 * _TABLE_STEPS + 1) / _TABLE_STEPS
@@ -44,8 +46,9 @@ class NoChangeOptions:
     """textbook: mean and standard deviation band by band, chi-squared; for parity, wrong on real pairs."""
     samples: int = 400_000
     """Differences that are looked at, at most; the rest is held out for the report."""
-    populations: int = 10
-    """Populations of changed pixels that are told from the unchanged one, at most."""
+    tail: Literal["auto", "separate", "whole"] = "auto"
+    """separate: changed populations are told from the unchanged one and left out of its tail; whole: a heavy tail is
+    no change's own; auto: separate where the noise is one elliptical population, whole where it is not (real pairs)."""
     seed: int = 0
     """Seed of every random choice."""
 
@@ -55,10 +58,10 @@ class NoChangeOptions:
                 f"normalization is full or diag and estimator is robust or textbook, "
                 f"not {self.normalization!r} and {self.estimator!r}"
             )
-        if self.samples < 1000 or self.populations < 0:
-            raise InputError(
-                f"samples is at least 1000 and populations at least 0, not {self.samples} and {self.populations}"
-            )
+        if self.tail not in ("auto", "separate", "whole"):
+            raise InputError(f"tail is auto, separate or whole, not {self.tail!r}")
+        if self.samples < 1000:
+            raise InputError(f"samples is at least 1000, not {self.samples}")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class NoChange:
     """Bands that are constant: they have no part in D^2."""
     floored: bool = False
     """All differences are the same: widths are a floor of 0.0001, not measured."""
+    unevenness: float = 0.0
+    """How far directions differ beyond chance: about 0 for elliptical noise, with changes beside it or without."""
     tail: tuple[tuple[float, float], ...] = ()
     """Logarithm of the law's tail, and what to add where the samples' own tail is surely another; empty: nowhere."""
     held_out: tuple[tuple[float, float], ...] = field(default=())
@@ -180,6 +185,7 @@ class NoChange:
             "normalization": self.normalization,
             "samples": self.samples,
             "unchanged_share": self.unchanged_share,
+            "unevenness": self.unevenness,
             "nu": None if self.inverse_nu == 0 else 1 / self.inverse_nu,
             "location": list(self.location),
             "sigma": [None if not np.isfinite(width) else float(width) for width in self.sigma],
@@ -331,6 +337,7 @@ def _robust(samples: Float32, options: NoChangeOptions, rng: np.random.Generator
         unchanged_share=central.share,
         samples=n,
         normalization=options.normalization,
+        unevenness=central.unevenness,
         tail=own_tail(central.counts, central.law),
         dropped=tuple(int(band) for band in np.flatnonzero(constant)),
     )
@@ -342,7 +349,9 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
     rows = np.ascontiguousarray(scaled.T)
     rough, _ = by_directions(rows[:_ROUGH], start, rounds=9)
     central, unchanged = by_directions(rows, rough.scatter, rounds=1)
-    mixture = changed_starts(rows, central, unchanged, options.populations, rng)
+    if options.tail == "whole":
+        return central
+    mixture = changed_starts(rows, central, unchanged, _POPULATIONS, rng)
     if len(mixture.shares) == 1:
         return central
     whitener = central.scatter.whitener.astype(np.float32)
@@ -354,9 +363,11 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
         return central
     back = np.linalg.inv(central.scatter.whitener)
     scatter = Scatter(central.scatter.location + back @ mixture.centres[0], back @ mixture.scatters[0] @ back.T)
-    emptiest = by_directions(rows, scatter, rounds=0)[0].counts
-    counts = fewer_beyond(expectation(white, mixture).counts, emptiest)
-    return Central(scatter, mixture.law, float(mixture.shares[0]), counts)
+    again = by_directions(rows, scatter, rounds=0)[0]
+    if options.tail == "auto" and again.unevenness > _UNEVEN:
+        return replace(central, unevenness=again.unevenness)
+    counts = fewer_beyond(expectation(white, mixture).counts, again.counts)
+    return Central(scatter, mixture.law, float(mixture.shares[0]), counts, again.unevenness)
 
 
 def _dithered(samples: Float32, rng: np.random.Generator) -> Float32:

@@ -26,6 +26,7 @@ from groundshift.change.radial import (
     lightest,
     place_of,
     smoothed,
+    unevenness,
     weighted_moments,
 )
 from groundshift.numerics.robust import Scatter
@@ -39,12 +40,13 @@ _FEWEST_PER_BAND = 8
 
 @dataclass(frozen=True)
 class Central:
-    """The central population: scatter, law of D^2 about it, share of all samples, counts of D^2 (BINS,)."""
+    """The central population: scatter, law of D^2 about it, share of all samples, counts of D^2 (BINS,), unevenness."""
 
     scatter: Scatter
     law: RadialLaw
     share: float
     counts: Float64
+    unevenness: float
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def by_directions(samples: NDArray[np.float32], scatter: Scatter, rounds: int) -
         if turn < rounds:
             scatter = _moved(scatter, weighted_moments(samples, *where, unchanged, law.weights()))
             law = replace(law, scale=1.0)
-    return Central(scatter, law, share, clean), unchanged
+    return Central(scatter, law, share, clean, unevenness(counts, law)), unchanged
 
 
 def _unchanged(counts: NDArray[np.int64], expected: Float64) -> Float64:

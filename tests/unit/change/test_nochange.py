@@ -44,6 +44,24 @@ def test_false_alarms_are_what_was_asked_however_much_changed(nu: float, share: 
     assert all(0.5 < ratio < 2 for ratio in ratios), ratios
 
 
+def test_noise_of_many_shapes_is_not_taken_for_change() -> None:
+    strata = [_noise(30_000, seed=k, rho=0.8 - 0.15 * k) * np.roll([4.0, 1, 0.5, 2], k)[:, None] for k in range(5)]
+    sample = np.concatenate(strata, axis=1)
+    found = fit(_differences(sample))
+    assert found.unevenness > 0.04
+    assert (found.distance2(_differences(sample)) > found.threshold(99.9)).mean() < 0.002
+    apart = fit(_differences(sample), NoChangeOptions(tail="separate"))
+    assert (apart.distance2(_differences(sample)) > apart.threshold(99.9)).mean() > 0.01
+
+
+@pytest.mark.parametrize("nu", [np.inf, 4.0])
+def test_elliptical_noise_is_even_with_changes_beside_it_and_without(nu: float) -> None:
+    sample = _noise(150_000, seed=1, nu=nu)
+    assert abs(fit(_differences(sample)).unevenness) < 0.02
+    sample[:, :40_000] += 6 * np.array([1, 1, 1, -1.0])[:, None]
+    assert abs(fit(_differences(sample)).unevenness) < 0.03
+
+
 def test_the_textbook_statistic_fails_where_the_robust_one_holds() -> None:
     sample = _noise(150_000, seed=1)
     ratios = _realised(fit(_differences(sample), NoChangeOptions("diag", "textbook")), np.inf)
