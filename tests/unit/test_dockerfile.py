@@ -154,13 +154,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = [step for step in STEPS if step.stage == 0]
     (workdir,) = texts("WORKDIR", first)
     context = root / workdir.lstrip("/")
-    for path in copied():
-        target = context / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / path).is_dir():
-            shutil.copytree(ROOT / path, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / path, target)
+    for *sources, target in (text.split() for text in texts("COPY", first)):
+        for source in sources:
+            _copy(ROOT / source, context / target)
     installed = _installed(root / "installed")
     for line in texts("RUN", first):
         # What is needed to build comes from the package index; what is needed to run is here already.
@@ -169,6 +165,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for packages in (root / "opt").glob("*/lib/python*/site-packages"):
             (packages / "installed.pth").write_text(f"{installed}\n", "utf-8")
     return root
+
+
+def _copy(source: Path, target: Path) -> None:
+    """As COPY does: the contents of a folder, or a file into a folder that ends in a slash."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def _installed(folder: Path) -> Path:
