@@ -186,11 +186,13 @@ def find_regions(work: LevelWork) -> LevelFacts:
     """Second pass, one task a level: which regions are too large for the pair's own noise."""
     planes, options = work.scratch.codes, work.options
     strips = list(_strips(planes))
-    scan = regions.RegionScan(planes.shape[2], options.codes[work.level])
+    scan = regions.RegionScan(planes.shape[2], options.codes[work.level], options.soft_codes[work.level])
     for window in strips:
         scan.add(planes.read(window, 0))
     sizes = scan.sizes()
-    minimum = regions.minimum_size(sizes, work.area_px, work.alpha, options.exponents[work.level], options)
+    minimum = regions.minimum_size(
+        sizes, work.area_px, work.alpha, options.exponents[work.level], options, soft_px=scan.soft_px
+    )
     accepted = int((sizes >= minimum).sum())
     if accepted:
         scan.select(minimum)
