@@ -1,3 +1,92 @@
-"""What changed between two Sentinel-2 images, with the evidence."""
+"""What changed between two Sentinel-2 images, with the evidence.
+
+::
+
+    import groundshift as gs
+
+    result = gs.detect_changes("A.zip", "B.zip", "out", confidence=99.9)      # files in, files out
+    before, after = gs.read("A.zip"), gs.read("B.zip")                        # or xarray in and out
+    change = gs.compare(before, after)
+    change.kind.plot()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from groundshift.errors import (
+        ConfigError,
+        GroundshiftError,
+        GroundshiftWarning,
+        InputError,
+        MissingInputError,
+        NoDataError,
+        OutputError,
+        ProductError,
+        UsageError,
+    )
+    from groundshift.model.scene import OpenOptions, Pixels, Reader, Scene
+    from groundshift.pipelines.change import ChangeResult, run
+    from groundshift.pipelines.evaluate import evaluate
+    from groundshift.pipelines.job import ChangeJob
+    from groundshift.pipelines.library import compare, detect_changes, open_scene, read
+
+_HOMES = {
+    "groundshift.errors": (
+        "ConfigError",
+        "GroundshiftError",
+        "GroundshiftWarning",
+        "InputError",
+        "MissingInputError",
+        "NoDataError",
+        "OutputError",
+        "ProductError",
+        "UsageError",
+    ),
+    "groundshift.model.scene": ("OpenOptions", "Pixels", "Reader", "Scene"),
+    "groundshift.pipelines.change": ("ChangeResult", "run"),
+    "groundshift.pipelines.evaluate": ("evaluate",),
+    "groundshift.pipelines.job": ("ChangeJob",),
+    "groundshift.pipelines.library": ("compare", "detect_changes", "open_scene", "read"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ChangeJob",
+    "ChangeResult",
+    "ConfigError",
+    "GroundshiftError",
+    "GroundshiftWarning",
+    "InputError",
+    "MissingInputError",
+    "NoDataError",
+    "OpenOptions",
+    "OutputError",
+    "Pixels",
+    "ProductError",
+    "Reader",
+    "Scene",
+    "UsageError",
+    "__version__",
+    "compare",
+    "detect_changes",
+    "evaluate",
+    "open_scene",
+    "read",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``import groundshift`` is fast."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'groundshift' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,169 @@
+"""What a script or a notebook calls: xarray in and out, or files in and files out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from groundshift.change import kinds
+from groundshift.errors import UsageError
+from groundshift.io import memory, opening
+from groundshift.io.planes import round_mantissa
+from groundshift.model.bands import parse_bands
+from groundshift.model.legend import NO_DATA
+from groundshift.model.scene import OpenOptions, Reader
+from groundshift.pipelines import arrays, ingest, jobfile, plan
+from groundshift.pipelines.job import ChangeJob
+
+if TYPE_CHECKING:
+    from groundshift.execution.progress import Progress
+    from groundshift.pipelines.change import ChangeResult
+
+DEFAULT_BANDS = ("B02", "B03", "B04", "B08")
+
+
+def detect_changes(
+    before: str | Path, after: str | Path, outdir: str | Path, *, progress: Progress | None = None, **options: object
+) -> ChangeResult:
+    """Do the job of ``groundshift change``: files in, files out, in bounded memory.
+
+    Args:
+        before, after: SAFE folder or zip, STAC item, raster, folder of rasters, FOLDER@DATE.
+        outdir: folder of the results.
+        progress: told of each stage.
+        options: any option of a job by its name: ``confidence=99.9``, ``bands="B3,B4,B8"``, ``resolution=20``; where a
+            name stands in two sections, with it: ``detect_method="irmad"``.
+
+    Returns:
+        Summary and warnings; the summary names the files.
+
+    Raises:
+        GroundshiftError: one sentence on what is wrong.
+    """
+    from groundshift.pipelines import change
+
+    given = {"input.before": str(before), "input.after": str(after), "output.outdir": str(outdir)}
+    return change.run(jobfile.make_job({**given, **_dotted(options)}, error=UsageError), progress)
+
+
+def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset, **options: object) -> xr.Dataset:
+    """Find what changed between two images in memory.
+
+    Args:
+        before, after: reflectance: a DataArray (band, y, x) whose ``band`` coordinate names the bands, or a Dataset
+            with a (y, x) variable a band; floats with NaN for no data. A variable ``SCL`` masks clouds. Without coordinates
+            the pixel grid is used.
+        options: as in :func:`detect_changes`; ``bands``: those that both have, by default.
+
+    Returns:
+        Dataset on the grid of BEFORE: ``kind`` uint8 (0 no change, 1..k, 255 no data), ``amplitude`` (standard
+        deviations of no change), ``angle`` (degrees), ``p_value``.
+
+    Raises:
+        GroundshiftError: one sentence on what is wrong.
+    """
+    readers = memory.from_xarray(before), memory.from_xarray(after)
+    common = [band for band in readers[0].scene.bands if band in readers[1].scene.bands]
+    job = _job({"grid.bands": common, **_dotted(options)})
+    block, geobox = _read_pair(readers, job)
+    found = arrays.compare(
+        block.before,
+        block.after,
+        block.valid,
+        pixel_m=plan.pixel_size_m(geobox),
+        bands=job.grid.bands,
+        detect=job.detect,
+        normalise=job.normalise,
+        kinds=job.kinds,
+    )
+    # Rounded as in the files, so that files and arrays give the same kinds.
+    amplitude, angle = round_mantissa(found.amplitude), round_mantissa(found.angle, 10)
+    chosen = kinds.KindOptions(classes=job.kinds.classes, seed=job.normalise.seed)
+    model = kinds.fit(amplitude[found.changed], angle[found.changed], chosen)
+    kind = np.where(block.valid, kinds.label(model, amplitude, angle, found.changed), NO_DATA)
+    layers = {
+        "kind": (kind.astype(np.uint8), {"long_name": "kind of change: 0 none, 255 no data"}),
+        "amplitude": (amplitude, {"units": "standard deviations of no change"}),
+        "angle": (angle, {"units": "degree"}),
+        "p_value": (found.p_value, {"long_name": "probability of a larger amplitude where nothing changed"}),
+    }
+    coords = _coords(geobox)
+    return xr.Dataset({name: (("y", "x"), data, attrs) for name, (data, attrs) in layers.items()}, coords)
+
+
+def read(
+    scene: str | Path, bands: str | Sequence[str] = DEFAULT_BANDS, *, resolution: float | None = None, **options: object
+) -> xr.DataArray:
+    """Read a scene as reflectance, with clouds and their shadows, saturated pixels and no data as NaN.
+
+    Args:
+        scene: as in :func:`detect_changes`.
+        bands: which.
+        resolution: pixel size in metres; None: that of the finest band.
+        options: ``verify``, ``scale``, ``offset``, ``band_order``, ``aoi`` ... as in :func:`detect_changes`.
+
+    Returns:
+        (band, y, x) float32 with coordinates of the pixel centres and the CRS.
+    """
+    job = _job({"grid.bands": parse_bands(bands), "grid.resolution": resolution, **_dotted(options)})
+    opened = open_scene(scene, band_order=job.input.band_order, scale=job.input.scale, offset=job.input.offset,
+                        trust=job.input.trust, verify=job.input.verify)  # fmt: skip
+    block, geobox = _read_pair((opened, opened), job)
+    data = np.where(block.valid, block.before, np.float32(np.nan))
+    coords = {"band": list(job.grid.bands), **_coords(geobox)}
+    return xr.DataArray(data, coords, ("band", "y", "x"), name=opened.scene.name, attrs={"grid_mapping": "spatial_ref"})
+
+
+def open_scene(scene: str | Path, **options: Any) -> Reader:
+    """Open anything that groundshift reads; ``options`` are those of :class:`~groundshift.model.scene.OpenOptions`."""
+    return opening.open_scene(scene, OpenOptions(**options))
+
+
+def _job(given: dict[str, object]) -> ChangeJob:
+    return jobfile.make_job(
+        {"input.before": "memory", "input.after": "memory", "output.outdir": ".", **given}, error=UsageError
+    )
+
+
+def _dotted(options: dict[str, object]) -> dict[str, object]:
+    """Options by section and name, of options by name."""
+    known = jobfile.fields()
+    found: dict[str, object] = {}
+    for name, value in options.items():
+        keys = [key for key in known if name in (key.partition(".")[2], key.replace(".", "_"))]
+        if len(keys) != 1:
+            told = f"say which: {', '.join(keys)}" if keys else f"there is no such option{jobfile.hint(name, known)}"
+            raise UsageError(f"option {name!r}: {told}.")
+        found[keys[0]] = str(value) if isinstance(value, Path) else value
+    return found
+
+
+def _read_pair(readers: tuple[Reader, Reader], job: ChangeJob) -> tuple[ingest.Block, GeoBox]:
+    settled = plan.make(*readers, job)
+    bands = job.grid.bands
+    offsets = tuple(tuple(reader.scene.bands[band].offset for band in bands) for reader in readers)
+    unit = ingest.SampleUnit(readers, bands, settled.geobox, job.mask, offsets)  # type: ignore[arg-type]
+    block = ingest.read_sample(unit)
+    if settled.area is None:
+        return block, settled.geobox
+    inside = plan.vector.rasterise_mask(settled.area, settled.geobox)
+    return dataclasses.replace(block, valid=block.valid & inside), settled.geobox
+
+
+def _coords(geobox: GeoBox) -> dict[str, Any]:
+    if geobox.crs is None:
+        return {}
+    affine = geobox.affine
+    rows, columns = geobox.shape
+    reference = xr.Variable((), 0, {"crs_wkt": geobox.crs.to_wkt(), "grid_mapping_name": "crs"})
+    return {
+        "y": affine.f + affine.e * (np.arange(rows) + 0.5),
+        "x": affine.c + affine.a * (np.arange(columns) + 0.5),
+        "spatial_ref": reference,
+    }
