@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from groundshift.change.populations import Central, by_directions, changed_starts, expectation, refined
+from groundshift.change.populations import Central, as_a_whole, by_directions, changed_starts, expectation, refined
 from groundshift.change.radial import RadialLaw, fewer_beyond, own_tail, spread_over_bands
 from groundshift.errors import GroundshiftWarning, InputError, ManyChangesWarning, NoDataError, NormalisationWarning
 from groundshift.numerics.robust import McdOptions, Scatter, mcd, median_mad, whitened_squares
@@ -316,7 +316,6 @@ def _textbook(samples: Float32, options: NoChangeOptions) -> NoChange:
 
 
 def _robust(samples: Float32, options: NoChangeOptions, rng: np.random.Generator) -> NoChange:
-    p, n = samples.shape
     constant = samples.min(axis=1) == samples.max(axis=1)
     if constant.all():
         return replace(_textbook(samples, options), estimator="robust")
@@ -324,7 +323,18 @@ def _robust(samples: Float32, options: NoChangeOptions, rng: np.random.Generator
     dithered = _dithered(samples[kept], rng)
     centre, spread = median_mad(dithered)
     scaled = ((dithered - centre[:, None].astype(np.float32)) / spread[:, None].astype(np.float32)).astype(np.float32)
-    central = _central(scaled, options, rng)
+    readings = [
+        _in_units(central, samples, kept, (centre, spread), options) for central in _central(scaled, options, rng)
+    ]
+    return min(readings, key=lambda reading: _misses(reading, samples)) if len(readings) > 1 else readings[0]
+
+
+def _in_units(
+    central: Central, samples: Float32, kept: NDArray[np.intp], units: tuple[Float64, Float64], options: NoChangeOptions
+) -> NoChange:
+    """Back from median 0 and MAD 1 to the unit of the differences; the constant bands as they are."""
+    p, n = samples.shape
+    centre, spread = units
     location, covariance = samples[:, 0].astype(np.float64), np.zeros((p, p))
     location[kept] = centre + spread * central.scatter.location
     scale = special.chdtri(kept.size, 0.5) / central.law.exceeded_by(0.5)
@@ -337,37 +347,44 @@ def _robust(samples: Float32, options: NoChangeOptions, rng: np.random.Generator
         unchanged_share=central.share,
         samples=n,
         normalization=options.normalization,
+        dropped=tuple(band for band in range(p) if band not in kept),
         unevenness=central.unevenness,
         tail=own_tail(central.counts, central.law),
-        dropped=tuple(int(band) for band in np.flatnonzero(constant)),
     )
 
 
-def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator) -> Central:
-    """The unchanged population of (p, n) samples whose bands have median 0 and MAD 1."""
+def _misses(reading: NoChange, samples: Float32) -> float:
+    """How far the share of all samples beyond the 99.9 % threshold is from 0.1 %, in powers of e."""
+    realised = float((reading.distance2(samples) > reading.threshold(99.9)).mean())
+    return float(abs(np.log(max(realised, 1e-6) / 1e-3)))
+
+
+def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator) -> list[Central]:
+    """The unchanged population of (p, n) samples whose bands have median 0 and MAD 1; two readings where in doubt."""
     start = mcd(scaled, McdOptions(seed=options.seed))
     rows = np.ascontiguousarray(scaled.T)
     rough, _ = by_directions(rows[:_ROUGH], start, rounds=9)
     central, unchanged = by_directions(rows, rough.scatter, rounds=1)
-    if options.tail == "whole":
-        return central
+    uneven = 3 * _UNEVEN if options.tail == "auto" else np.inf
+    if options.tail == "whole" or central.unevenness > uneven:
+        return [central, as_a_whole(rows, start)]
     mixture = changed_starts(rows, central, unchanged, _POPULATIONS, rng)
     if len(mixture.shares) == 1:
-        return central
+        return [central]
     whitener = central.scatter.whitener.astype(np.float32)
     white = np.ascontiguousarray(whitener @ (scaled - central.scatter.location.astype(np.float32)[:, None]))
     search = _SEARCH if central.share < 0.95 else 2 * _SEARCH
     mixture = refined(np.ascontiguousarray(white[:, :search]), mixture, rounds=60, hold=8)
     mixture = refined(white, mixture, rounds=4)
     if mixture.shares[0] < 0.5 or len(mixture.shares) == 1:
-        return central
+        return [central]
     back = np.linalg.inv(central.scatter.whitener)
     scatter = Scatter(central.scatter.location + back @ mixture.centres[0], back @ mixture.scatters[0] @ back.T)
     again = by_directions(rows, scatter, rounds=0)[0]
     if options.tail == "auto" and again.unevenness > _UNEVEN:
-        return replace(central, unevenness=again.unevenness)
+        return [replace(reading, unevenness=again.unevenness) for reading in (central, as_a_whole(rows, start))]
     counts = fewer_beyond(expectation(white, mixture).counts, again.counts)
-    return Central(scatter, mixture.law, float(mixture.shares[0]), counts, again.unevenness)
+    return [Central(scatter, mixture.law, float(mixture.shares[0]), counts, again.unevenness)]
 
 
 def _dithered(samples: Float32, rng: np.random.Generator) -> Float32:

@@ -95,6 +95,21 @@ def by_directions(samples: NDArray[np.float32], scatter: Scatter, rounds: int) -
     return Central(scatter, law, share, clean, unevenness(counts, law)), unchanged
 
 
+def as_a_whole(samples: NDArray[np.float32], scatter: Scatter) -> Central:
+    """The law of all (n, p) samples about a given scatter, fitted between their 50 % and 90 % quantiles.
+
+    Within the median only how many there are counts: the law is that of the tail. A tenth may have changed.
+    """
+    p = samples.shape[1]
+    counts = np.zeros((2, directions(p), BINS), np.int64)
+    directional_counts(samples, scatter.location.astype(np.float32), scatter.whitener.astype(np.float32), counts)
+    pooled = counts.sum(axis=(0, 1)).astype(np.float64)
+    since, upto = (int(at) for at in np.searchsorted(np.cumsum(pooled), [0.5 * len(samples), 0.9 * len(samples)]))
+    law = fit_law(pooled, RadialLaw(p, 1.0, 0.2), upto, since=since)
+    share = float(min(1.0, pooled[:upto].sum() / law.expected()[:upto].sum() / len(samples)))
+    return Central(scatter, law, share, np.zeros(BINS), unevenness(counts, law))
+
+
 def _unchanged(counts: NDArray[np.int64], expected: Float64) -> Float64:
     wanted = smoothed(np.tile(expected / counts.shape[0], (counts.shape[0], 1)))
     return np.clip((wanted + 2) / (smoothed(counts) + 2), 0, 1)

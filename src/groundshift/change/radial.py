@@ -87,21 +87,21 @@ def spread_over_bands(eigenvalues: Float64, drawn: int = 16_384, seed: int = 0) 
     return (u**2 * eigenvalues).sum(axis=1), weight / weight.sum()
 
 
-def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 0.1) -> RadialLaw:
+def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 0.1, since: int = 0) -> RadialLaw:
     """Fit scale and nu by maximum likelihood on the counts (BINS,) below bin ``upto``; the rest is as if unseen.
 
-    ``reach`` is how far from the start the search looks first. The normal law is taken unless finite nu is better by
-    more than half the logarithm of the count (Schwarz 1978).
+    Below bin ``since`` only how many there are counts. ``reach`` is how far from the start the search looks first. The
+    normal law is taken unless finite nu is better by more than half the logarithm of the count (Schwarz 1978).
     """
     seen = np.flatnonzero(counts[:upto])
     if seen.size < 3:
         return start
-    inside = slice(int(seen[0]), upto if upto < BINS else int(seen[-1]) + 1)
+    inside = slice(max(int(seen[0]), since), upto if upto < BINS else int(seen[-1]) + 1)
     total = float(counts[inside].sum())
     first = (np.log(start.scale), max(start.inverse_nu, 0.02))
     simplex = [first, (first[0] + reach, first[1]), (first[0], first[1] * (1 + 3 * reach) + 0.1 * reach)]
     heavy = optimize.minimize(
-        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x[0])), abs(float(x[1]))), inside) / total,
+        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x[0])), abs(float(x[1]))), inside, since) / total,
         first,
         method="Nelder-Mead",
         options={"xatol": 1e-4, "fatol": 1e-9, "initial_simplex": simplex, "maxiter": 200},
@@ -110,7 +110,7 @@ def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 
     if found.inverse_nu > _SURELY_HEAVY:
         return found
     normal = optimize.minimize_scalar(
-        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x))), inside) / total,
+        lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x))), inside, since) / total,
         bounds=(first[0] - 2, first[0] + 2),
         method="bounded",
         options={"xatol": 1e-4},
@@ -142,14 +142,16 @@ def own_tail(counts: Float64, law: RadialLaw) -> tuple[tuple[float, float], ...]
     return (*knots, (-700.0, float(sure[-1] - slope * (700.0 + log_law[-1]))))
 
 
-def _cost(counts: Float64, law: RadialLaw, inside: slice) -> float:
-    """Negative log likelihood of the counts, given that the samples lie inside these bins (the first from 0)."""
+def _cost(counts: Float64, law: RadialLaw, inside: slice, since: int) -> float:
+    """Negative log likelihood of the counts, given that the samples lie below the end of these bins."""
     cumulative = law.below(EDGES[inside.start : inside.stop + 1])
-    if inside.start > 0:
+    held = counts[inside]
+    if since:
+        cumulative, held = np.concatenate([[0.0], cumulative]), np.concatenate([[counts[: inside.start].sum()], held])
+    else:
         cumulative = np.concatenate([[0.0], cumulative[1:]])
-    expected = np.diff(cumulative)
-    share = np.maximum(expected / max(cumulative[-1], 1e-300), 1e-300)
-    return float(-(counts[inside] * np.log(share)).sum())
+    share = np.diff(cumulative) / max(cumulative[-1], 1e-300)
+    return float(-(held * np.log(np.maximum(share, 1e-300))).sum())
 
 
 def directions(p: int) -> int:
