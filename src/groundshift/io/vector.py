@@ -123,7 +123,7 @@ class Pieces:
     pixels: NDArray[np.int64]
     """Of each region of the block."""
     total: NDArray[np.float64]
-    """Sum of the measured quantity over each region of the block; 0 where nothing was measured."""
+    """Sum of the measured quantity over each region of the block; its pixels where nothing was measured."""
 
 
 def pieces(
@@ -150,7 +150,7 @@ def pieces(
     rim = _rim(region, code, window, columns)
     inside = region >= 0
     pixels = np.bincount(region[inside], minlength=len(code))
-    total = np.zeros(len(code)) if measure is None else np.bincount(region[inside], measure[inside], len(code))
+    total = np.bincount(region[inside], None if measure is None else measure[inside], len(code)).astype(np.float64)
     first_px = (y + window.y0) * columns + x + window.x0
     return Pieces(shapely.to_wkb(outlines), code, first_px, rim, columns, pixels.astype(np.int64), total)
 

@@ -395,8 +395,8 @@ def _register(state: Run, sample: Sequence[Block]) -> None:
     if state.shift is not None and state.shift.length_px > _SHIFT_PX:
         state.warn(
             errors.RegistrationWarning(
-                f"AFTER is shifted against BEFORE by {state.shift.dx_px:+.2f} columns and {state.shift.dy_px:+.2f} rows "
-                f"(more than {_SHIFT_PX} pixel): edges may look like change; co-register the images first."
+                f"AFTER is shifted against BEFORE by {state.shift.dx_px:+.2f} columns and {state.shift.dy_px:+.2f} "
+                f"rows (more than {_SHIFT_PX} pixel): edges may look like change; co-register the images first."
             )
         )
 
@@ -460,7 +460,7 @@ def _level_work(state: Run, fitted: Fitted) -> list[stream.LevelWork]:
 
 
 def _amplitude_limit(state: Run) -> float:
-    """Amplitude beyond which a pixel is called change, pixel by pixel: at a confidence, or at a false-discovery rate."""
+    """Amplitude beyond which a pixel is changed, pixel by pixel: at a confidence, or at a false-discovery rate."""
     if state.fitted is None:
         return math.inf
     if state.job.detect.fdr is None:

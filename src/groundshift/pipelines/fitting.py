@@ -280,7 +280,8 @@ def _changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool
 
 def _beyond(changed: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What is valid and not within two pixels of a change."""
-    return valid & ~ndimage.binary_dilation(changed, np.ones((3, 3), bool), _MARGIN_PX)
+    near: NDArray[np.bool_] = ndimage.binary_dilation(changed, np.ones((3, 3), bool), _MARGIN_PX)
+    return valid & ~near
 
 
 def _pooled(blocks: Sequence[Block], masks: Sequence[NDArray[np.bool_]], fitted: Fitted) -> NDArray[np.float32]:

@@ -15,10 +15,13 @@ from groundshift.change import kinds
 from groundshift.errors import UsageError
 from groundshift.io import memory, opening
 from groundshift.io.planes import round_mantissa
+from groundshift.io.vector import rasterise_mask
 from groundshift.model.bands import parse_bands
+from groundshift.model.grid import pixel_size_m
 from groundshift.model.legend import NO_DATA
 from groundshift.model.scene import OpenOptions, Reader
 from groundshift.pipelines import arrays, ingest, jobfile, plan
+from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import ChangeJob
 
 if TYPE_CHECKING:
@@ -57,8 +60,8 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
 
     Args:
         before, after: reflectance: a DataArray (band, y, x) whose ``band`` coordinate names the bands, or a Dataset
-            with a (y, x) variable a band; floats with NaN for no data. A variable ``SCL`` masks clouds. Without coordinates
-            the pixel grid is used.
+            with a (y, x) variable a band; floats with NaN for no data. A variable ``SCL`` masks clouds. Without
+            coordinates the pixel grid is used.
         options: as in :func:`detect_changes`; ``bands``: those that both have, by default.
 
     Returns:
@@ -76,7 +79,7 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
         block.before,
         block.after,
         block.valid,
-        pixel_m=plan.pixel_size_m(geobox),
+        pixel_m=pixel_size_m(geobox),
         bands=job.grid.bands,
         detect=job.detect,
         normalise=job.normalise,
@@ -144,7 +147,7 @@ def _dotted(options: dict[str, object]) -> dict[str, object]:
     return found
 
 
-def _read_pair(readers: tuple[Reader, Reader], job: ChangeJob) -> tuple[ingest.Block, GeoBox]:
+def _read_pair(readers: tuple[Reader, Reader], job: ChangeJob) -> tuple[Block, GeoBox]:
     settled = plan.make(*readers, job)
     bands = job.grid.bands
     offsets = tuple(tuple(reader.scene.bands[band].offset for band in bands) for reader in readers)
@@ -152,7 +155,7 @@ def _read_pair(readers: tuple[Reader, Reader], job: ChangeJob) -> tuple[ingest.B
     block = ingest.read_sample(unit)
     if settled.area is None:
         return block, settled.geobox
-    inside = plan.vector.rasterise_mask(settled.area, settled.geobox)
+    inside = rasterise_mask(settled.area, settled.geobox)
     return dataclasses.replace(block, valid=block.valid & inside), settled.geobox
 
 

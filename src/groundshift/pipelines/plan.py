@@ -59,8 +59,8 @@ def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
         missing = [band for band in job.grid.bands if band not in reader.scene.bands]
         if missing:
             raise MissingInputError(
-                f"{reader.scene.name} has no {', '.join(missing)}: it has {', '.join(reader.scene.bands) or 'no bands'};"
-                " choose others with --bands."
+                f"{reader.scene.name} has no {', '.join(missing)}: it has "
+                f"{', '.join(reader.scene.bands) or 'no bands'}; choose others with --bands."
             )
     full = _full_grid(before.scene, job.grid.bands, job.grid.resolution)
     _check_overlap(full, before.scene, after.scene, job.grid.bands)
@@ -179,7 +179,8 @@ def _times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
     if min(apart, 365 - apart) > _SEASON_DAYS:
         found.append(
             errors.SeasonWarning(
-                f"{first:%Y-%m-%d} and {second:%Y-%m-%d} lie in different seasons: much of the change may be the season's."
+                f"{first:%Y-%m-%d} and {second:%Y-%m-%d} lie in different seasons: much of the change may be the "
+                "season's."
             )
         )
     return found

@@ -110,8 +110,8 @@ def _nodata_warning(state: Run, i: int) -> GroundshiftWarning | None:
     if not whole or abs(share - (scene.nodata_percent or 0.0)) <= _NODATA_POINTS:
         return None
     return errors.NoDataWarning(
-        f"{scene.name}: {share:.1f} % of the pixels hold no data, its metadata say {scene.nodata_percent:.1f} %: part of "
-        "the files may be damaged."
+        f"{scene.name}: {share:.1f} % of the pixels hold no data, its metadata say {scene.nodata_percent:.1f} %: "
+        "part of the files may be damaged."
     )
 
 
@@ -275,7 +275,9 @@ def _pictures(state: Run, facts: Sequence[KindFacts]) -> _Looks:
 def _write_pictures(state: Run, looks: _Looks, facts: Sequence[KindFacts]) -> dict[str, tuple[Path, str]]:
     size = pixel_size_m(state.plan.geobox)
     legend = change_legend(len(facts))
-    entries = [(legend[fact.code].color[:3], _caption(fact)) for fact in facts] or [(None, "nothing changed")]
+    entries: list[tuple[tuple[int, int, int] | None, str]] = [
+        (legend[fact.code].color[:3], _caption(fact)) for fact in facts
+    ] or [(None, "nothing changed")]
     scenes = [reader.scene for reader in state.readers]
     when = " to ".join(s.sensing_time.strftime("%Y-%m-%d") if s.sensing_time else s.name for s in scenes)
     slide = pictures.slide(

@@ -18,7 +18,8 @@ from groundshift.io.planes import Planes, round_mantissa
 from groundshift.model.grid import Window
 from groundshift.model.legend import NO_CHANGE, NO_DATA
 from groundshift.pipelines.fitting import Block, Fitted, Measured
-from groundshift.pipelines.ingest import EMPTY, MASKED, Stack
+from groundshift.pipelines.ingest import MASKED, Stack
+from groundshift.radiometry.reflectance import EMPTY
 from groundshift.report.pictures import LabelQuicklook, ReflectanceQuicklook
 
 HISTOGRAM_EDGES = np.geomspace(0.05, 500.0, 121)
@@ -188,7 +189,7 @@ def find_regions(work: LevelWork) -> LevelFacts:
     strips = list(_strips(planes))
     scan = regions.RegionScan(planes.shape[2], options.codes[work.level], options.soft_codes[work.level])
     for window in strips:
-        scan.add(planes.read(window, 0))
+        scan.add(_bytes(planes, window))
     sizes = scan.sizes()
     minimum = regions.minimum_size(
         sizes, work.area_px, work.alpha, options.exponents[work.level], options, soft_px=scan.soft_px
@@ -197,10 +198,14 @@ def find_regions(work: LevelWork) -> LevelFacts:
     if accepted:
         scan.select(minimum)
         for window in strips:
-            mask = scan.mask(planes.read(window, 0))
+            mask = scan.mask(_bytes(planes, window))
             if mask.any():
                 work.scratch.accepted.write(window, mask.view(np.uint8), work.level)
     return LevelFacts(work.level, len(sizes), minimum, accepted)
+
+
+def _bytes(planes: Planes, window: Window) -> NDArray[np.uint8]:
+    return planes.read(window, 0).view(np.uint8)
 
 
 def _strips(planes: Planes) -> list[Window]:
@@ -219,7 +224,7 @@ def combine(work: Work) -> int:
         options = work.fitted.region_options
         padded = window.padded(options.halo_px, scratch.shape)
         accepted = [scratch.accepted.read(padded, level).view(np.bool_) for level in work.levels]
-        codes = scratch.codes.read(padded, 0)
+        codes = _bytes(scratch.codes, padded)
         grown = regions.grow_and_trim(codes, accepted, options, levels=work.levels)
         changed = grown[window.y0 - padded.y0 : window.y1 - padded.y0]
     else:
@@ -245,11 +250,11 @@ def remove_small(work: SmallWork) -> int:
     scan = regions.RegionScan(planes.shape[2], 1)
     strips = list(_strips(planes))
     for window in strips:
-        scan.add(planes.read(window, 0))
+        scan.add(_bytes(planes, window))
     scan.select(work.minimum_px)
     left = 0
     for window in strips:
-        mask = scan.mask(planes.read(window, 0))
+        mask = scan.mask(_bytes(planes, window))
         planes.write(window, mask.view(np.uint8), 0)
         left += int(mask.sum())
     return left

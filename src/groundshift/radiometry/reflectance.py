@@ -80,7 +80,7 @@ def from_stored(
     return reflectance, usable, codes
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _from_stored(dn, scale, offset, integers, codes, reflectance, usable):  # type: ignore[no-untyped-def]
     bands, height, width = dn.shape
     for y in range(height):
