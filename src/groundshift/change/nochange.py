@@ -354,9 +354,10 @@ def _in_units(
 
 
 def _misses(reading: NoChange, samples: Float32) -> float:
-    """How far the share of all samples beyond the 99.9 % threshold is from 0.1 %, in powers of e."""
+    """How far the share beyond the 99.9 % threshold is from 0.1 %, in powers of e; too many is three times as bad."""
     realised = float((reading.distance2(samples) > reading.threshold(99.9)).mean())
-    return float(abs(np.log(max(realised, 1e-6) / 1e-3)))
+    miss = float(np.log(max(realised, 1e-6) / 1e-3))
+    return 3 * miss if miss > 0 else -miss
 
 
 def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator) -> list[Central]:
