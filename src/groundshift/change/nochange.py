@@ -368,7 +368,7 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
     central, unchanged = by_directions(rows, rough.scatter, rounds=1)
     uneven = 3 * _UNEVEN if options.tail == "auto" else np.inf
     if options.tail == "whole" or central.unevenness > uneven:
-        return [central, as_a_whole(rows, start)]
+        return _two_readings(central, as_a_whole(rows, start), central.unevenness)
     mixture = changed_starts(rows, central, unchanged, _POPULATIONS, rng)
     if len(mixture.shares) == 1:
         return [central]
@@ -383,9 +383,14 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
     scatter = Scatter(central.scatter.location + back @ mixture.centres[0], back @ mixture.scatters[0] @ back.T)
     again = by_directions(rows, scatter, rounds=0)[0]
     if options.tail == "auto" and again.unevenness > _UNEVEN:
-        return [replace(reading, unevenness=again.unevenness) for reading in (central, as_a_whole(rows, start))]
+        return _two_readings(central, as_a_whole(rows, start), again.unevenness)
     counts = fewer_beyond(expectation(white, mixture).counts, again.counts)
     return [Central(scatter, mixture.law, float(mixture.shares[0]), counts, again.unevenness)]
+
+
+def _two_readings(emptiest: Central, whole: Central, unevenness: float) -> list[Central]:
+    """By the emptiest directions and by all; how much changed is taken from all, since uneven is not changed."""
+    return [replace(reading, share=whole.share, unevenness=unevenness) for reading in (emptiest, whole)]
 
 
 def _dithered(samples: Float32, rng: np.random.Generator) -> Float32:
