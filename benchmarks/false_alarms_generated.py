@@ -67,12 +67,12 @@ def to_reflectance(widths: Array) -> Array:
 def cases(quick: bool) -> Iterator[tuple[int, float, str, float, str, tuple[float, float]]]:
     """Bands, correlation, law, share changed, kind and strength."""
     laws = ("normal", "t3", "t5", "t10")
-    rhos = (0.2, 0.8) if quick else (0.2, 0.5, 0.8, 0.9)
+    rhos = (0.2, 0.9) if quick else (0.2, 0.5, 0.8, 0.9)
     shares = (0.0, 0.35) if quick else (0.0, 0.01, 0.05, 0.2, 0.35)
     for rho, law in itertools.product(rhos, laws):
         for share in shares:
             kinds = ("vegetation", "brightness", "one band", "mixed") if share else ("none",)
-            strengths = ((2.0, 15.0), (4.0, 4.0)) if share >= 0.2 else ((2.0, 15.0),)
+            strengths = ((2.0, 15.0), (4.0, 4.0)) if share > 0.2 else ((2.0, 15.0),)
             for kind, strength in itertools.product(kinds, strengths if share else ((0.0, 0.0),)):
                 yield 4, rho, law, share, kind, strength
     if quick:

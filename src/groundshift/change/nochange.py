@@ -366,8 +366,7 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
     rows = np.ascontiguousarray(scaled.T)
     rough, _ = by_directions(rows[:_ROUGH], start, rounds=9)
     central, unchanged = by_directions(rows, rough.scatter, rounds=1)
-    uneven = 3 * _UNEVEN if options.tail == "auto" else np.inf
-    if options.tail == "whole" or central.unevenness > uneven:
+    if options.tail == "whole":
         return _two_readings(central, as_a_whole(rows, start), central.unevenness)
     mixture = changed_starts(rows, central, unchanged, _POPULATIONS, rng)
     if len(mixture.shares) == 1:

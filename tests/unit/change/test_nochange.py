@@ -44,6 +44,15 @@ def test_false_alarms_are_what_was_asked_however_much_changed(nu: float, share: 
     assert all(0.5 < ratio < 2 for ratio in ratios), ratios
 
 
+def test_changes_of_many_kinds_are_not_taken_for_uneven_noise() -> None:
+    sample, rng = _noise(150_000, seed=1, rho=0.2), np.random.default_rng(2)
+    kinds = np.array([[1, 1, 1, -1], [1, 1, 1, 1], [0, 0, 0, 1], [-1, -1, -1, -1.0]]).T
+    sample[:, :30_000] += kinds[:, rng.integers(4, size=30_000)] * rng.uniform(0, 15, 30_000)
+    found = fit(_differences(sample))
+    assert found.unevenness < 0.04
+    assert all(0.5 < ratio < 2 for ratio in _realised(found, np.inf, rho=0.2))
+
+
 def test_noise_of_many_shapes_is_not_taken_for_change() -> None:
     strata = [_noise(30_000, seed=k, rho=0.8 - 0.15 * k) * np.roll([4.0, 1, 0.5, 2], k)[:, None] for k in range(5)]
     sample = np.concatenate(strata, axis=1)
