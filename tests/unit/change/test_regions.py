@@ -134,6 +134,11 @@ def test_smallest_size_is_that_of_the_law_tried_one_by_one(seed: int, alpha: flo
         assert regions.minimum_size(sizes, area, alpha, tau, options, soft_px=soft) == expected
 
 
+def test_law_is_anchored_on_a_ladder_of_sizes() -> None:
+    sizes = np.repeat([1, 11], [1000, 60])
+    assert regions.minimum_size(sizes, 1_200_000, 1e-3, 2.5) == 10
+
+
 def test_single_pixels_are_believed_where_all_of_them_are_fewer_than_noise_may_be() -> None:
     assert regions.minimum_size(np.array([1, 4, 5]), 100_000, 1e-4, 2.5) == 1
     assert regions.minimum_size(np.ones(1000, np.int64), 100_000, 1e-4, 2.5) > 1
