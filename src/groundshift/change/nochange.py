@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from groundshift.change.populations import Central, as_a_whole, by_directions, changed_starts, expectation, refined
+from groundshift.change.populations import (
+    Central,
+    Mixture,
+    as_a_whole,
+    by_directions,
+    changed_starts,
+    expectation,
+    refined,
+)
 from groundshift.change.radial import RadialLaw, fewer_beyond, own_tail, spread_over_bands
 from groundshift.errors import GroundshiftWarning, InputError, ManyChangesWarning, NoDataError, NormalisationWarning
 from groundshift.numerics.robust import McdOptions, Scatter, mcd, median_mad, whitened_squares
@@ -368,23 +376,28 @@ def _central(scaled: Float32, options: NoChangeOptions, rng: np.random.Generator
     central, unchanged = by_directions(rows, rough.scatter, rounds=1)
     if options.tail == "whole":
         return _two_readings(central, as_a_whole(rows, start), central.unevenness)
-    mixture = changed_starts(rows, central, unchanged, _POPULATIONS, rng)
+    found = _separated(rows, central, changed_starts(rows, central, unchanged, _POPULATIONS, rng))
+    if options.tail == "auto" and found.unevenness > _UNEVEN:
+        return _two_readings(central, as_a_whole(rows, start), found.unevenness)
+    return [found]
+
+
+def _separated(rows: Float32, central: Central, mixture: Mixture) -> Central:
+    """The central population once the others are told from it; the given one where there is none to tell."""
     if len(mixture.shares) == 1:
-        return [central]
+        return central
     whitener = central.scatter.whitener.astype(np.float32)
-    white = np.ascontiguousarray(whitener @ (scaled - central.scatter.location.astype(np.float32)[:, None]))
+    white = np.ascontiguousarray(whitener @ (rows - central.scatter.location.astype(np.float32)).T)
     search = _SEARCH if central.share < 0.95 else 2 * _SEARCH
     mixture = refined(np.ascontiguousarray(white[:, :search]), mixture, rounds=60, hold=8)
     mixture = refined(white, mixture, rounds=4)
     if mixture.shares[0] < 0.5 or len(mixture.shares) == 1:
-        return [central]
+        return central
     back = np.linalg.inv(central.scatter.whitener)
     scatter = Scatter(central.scatter.location + back @ mixture.centres[0], back @ mixture.scatters[0] @ back.T)
     again = by_directions(rows, scatter, rounds=0)[0]
-    if options.tail == "auto" and again.unevenness > _UNEVEN:
-        return _two_readings(central, as_a_whole(rows, start), again.unevenness)
     counts = fewer_beyond(expectation(white, mixture).counts, again.counts)
-    return [Central(scatter, mixture.law, float(mixture.shares[0]), counts, again.unevenness)]
+    return Central(scatter, mixture.law, float(mixture.shares[0]), counts, again.unevenness)
 
 
 def _two_readings(emptiest: Central, whole: Central, unevenness: float) -> list[Central]:
