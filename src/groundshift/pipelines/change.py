@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from groundshift import errors
+from groundshift import __version__, errors
 from groundshift.change import kinds, registration
 from groundshift.change.registration import Shift
 from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
@@ -110,7 +110,7 @@ def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
     Raises:
         GroundshiftError: with one sentence; nothing half is left in the output folder.
     """
-    driver = cog.check_driver(job.output.format, "float32", 2)
+    driver = cog.check_driver(cog.check_driver(job.output.format, "float32", 2), "uint8", 1)
     job = job.model_copy(update={"output": job.output.model_copy(update={"format": driver})})
     outdir = Path(job.output.outdir)
     readers = (
@@ -118,9 +118,10 @@ def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
         _open(job, job.input.after, job.input.mask_after, outdir),
     )
     with lock.hold(outdir):
-        results.refuse_foreign(outdir, job)
+        work = outdir / _WORK / _identity(job, readers)
+        results.refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
-        return _run_locked(job, readers, outdir, progress or Silent())
+        return _run_locked(job, readers, work, progress or Silent())
 
 
 def _open(job: ChangeJob, text: str, mask: str | None, outdir: Path) -> Reader:
@@ -136,9 +137,9 @@ def _open(job: ChangeJob, text: str, mask: str | None, outdir: Path) -> Reader:
     return opening.open_scene(text, options)
 
 
-def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], outdir: Path, progress: Progress) -> ChangeResult:
+def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, progress: Progress) -> ChangeResult:
     begin = time.monotonic()
-    work = outdir / _WORK / _identity(job)
+    outdir = work.parents[1]
     inline = any(isinstance(reader, MemoryReader) for reader in readers)
     workers = 0 if inline else job.run.workers or os.cpu_count() or 1
     _remove_other_work(work)
@@ -180,15 +181,22 @@ def _failed_for_good() -> bool:
     return error is not None and not isinstance(error, KeyboardInterrupt)
 
 
-def _identity(job: ChangeJob) -> str:
-    """What the planes of a run depend on: inputs and how they are read, grid, mask."""
-    stamp = [job.input.model_dump(mode="json"), job.grid.model_dump(mode="json"), job.mask.model_dump(mode="json")]
-    for text in (job.input.before, job.input.after):
-        path = Path(text.partition("@")[0])
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            stamp.append({"size": status.st_size, "mtime": status.st_mtime_ns})
-    return hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
+def _identity(job: ChangeJob, readers: Sequence[Reader]) -> str:
+    """What the planes of a run depend on: inputs and how they are read, grid, mask, and the program itself."""
+    stamp = [section.model_dump(mode="json") for section in (job.input, job.grid, job.mask)]
+    named = [job.input.before, job.input.after, job.input.mask_before, job.input.mask_after, job.grid.aoi]
+    for reader in readers:
+        files = reader.files([band for band in _names(reader, job.grid.bands) if band in _known(reader)])
+        named += [*files, *(str(Path(reader.scene.href, file)) for file in files)]
+    for text in filter(None, named):
+        with contextlib.suppress(OSError, ValueError):
+            status = Path(text).stat()
+            stamp.append({"file": text, "size": status.st_size, "mtime": status.st_mtime_ns})
+    return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _known(reader: Reader) -> set[str]:
+    return {*reader.scene.bands, *(("SCL",) if reader.scene.classification is not None else ())}
 
 
 def _remove_other_work(work: Path) -> None:
@@ -297,6 +305,8 @@ def _fit(state: Run) -> None:
         sample = [_recalibrated(state, block) for block in sample]
         try:
             section = state.job
+            if not sample:
+                raise NoDataError("no pixel is usable at both dates")
             state.fitted = fitting.fit(
                 sample, section.grid.bands, state.plan.pixel_m, section.detect, section.normalise, section.kinds
             )
@@ -316,17 +326,19 @@ def _sample(state: Run) -> list[Block]:
     outside = state.plan.area is not None and section.extent == "full"
     shape = tuple(state.plan.full.shape if outside else state.plan.geobox.shape)
     found: list[Block] = []
-    usable, least = 0, _ENOUGH_VALID * section.sample_pixels
+    usable, seen, least = 0, 0, _ENOUGH_VALID * section.sample_pixels
     for batch in _batches(plan.sample_windows(shape, section.sample_pixels, section.seed), max(1, state.pool.workers)):
         if outside:
             read = state.pool.run(ingest.read_sample, [_sample_unit(state, window) for window in batch], describe=str)
         else:
             read = [ingest.read_block(state.scratch.stacks, window) for window in batch]
-        found += [block for block in read if block.valid.any()]
-        usable = sum(int(block.valid.sum()) for block in found)
-        seen = sum(block.valid.size for block in found)
-        if seen >= section.sample_pixels and usable >= least:
-            break
+        for block in read:
+            if block.valid.any():
+                found.append(block)
+                usable, seen = usable + int(block.valid.sum()), seen + block.valid.size
+            if seen >= section.sample_pixels and usable >= least:
+                # What was read beyond is dropped: the sample does not depend on how many read it.
+                return found
     return found
 
 
@@ -381,15 +393,16 @@ def _recalibrated(state: Run, block: Block) -> Block:
 
 
 def _register(state: Run, sample: Sequence[Block]) -> None:
-    """Measure the shift between the two dates on the sample; blocks below each other do no harm."""
+    """Measure the shift between the two dates on the widest blocks of the sample, laid below each other."""
     bands = state.job.grid.bands
     band = next((bands.index(name) for name in ("B04", "B03", "B08", "B02") if name in bands), 0)
-    columns = min(block.valid.shape[1] for block in sample)
+    columns = max(block.valid.shape[1] for block in sample)
+    widest = [block for block in sample if block.valid.shape[1] == columns]
     before, after = (
-        np.concatenate([image[band][:, :columns] for image in images])
-        for images in ([block.before for block in sample], [block.after for block in sample])
+        np.concatenate([image[band] for image in images])
+        for images in ([block.before for block in widest], [block.after for block in widest])
     )
-    valid = np.concatenate([block.valid[:, :columns] for block in sample])
+    valid = np.concatenate([block.valid for block in widest])
     rows = min(len(valid), max(512, 4 * 2**20 // columns))
     state.shift = registration.estimate_shift(before[:rows], after[:rows], valid[:rows])
     if state.shift is not None and state.shift.length_px > _SHIFT_PX:

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from groundshift import errors
 from groundshift.errors import GridError, GroundshiftWarning, MissingInputError, UsageError
 from groundshift.io import vector
-from groundshift.model.grid import METRES_PER_DEGREE, Window, crop, pixel_size_m, same_grid, snapped
+from groundshift.model.grid import METRES_PER_DEGREE, Window, crop, pixel_size_m, snapped
 from groundshift.model.scene import Reader, Scene
 from groundshift.pipelines.job import ChangeJob
 
@@ -105,9 +105,7 @@ def _check_overlap(full: GeoBox, before: Scene, after: Scene, bands: Sequence[st
                 f"{full.shape[1]} pixels, {after.name} {other.shape[0]} x {other.shape[1]}."
             )
         return
-    if same_grid(full, other) and full.shape == other.shape:
-        return
-    if not full.extent.intersects(other.extent.to_crs(full.crs)):
+    if (full.extent & other.extent.to_crs(full.crs)).area < _size(full):
         raise GridError(
             f"{before.name} (tile {before.tile or 'unknown'}) and {after.name} (tile {after.tile or 'unknown'}) do not "
             "overlap: choose two images of one place."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,13 +30,14 @@ from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
 from groundshift.pipelines import stream
-from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.job import ChangeJob, DetectSection
 from groundshift.report import content, page, pictures
 
 if TYPE_CHECKING:
     from groundshift.pipelines.change import Run
 
 MANIFEST = "manifest.json"
+_NAMES = ("changes.gpkg", "report.html", "item.json")
 _MANY = 0.3
 _LITTLE = 0.2
 _NODATA_POINTS = 2.0
@@ -57,23 +58,55 @@ _HOW = {
 # ---- before and after the work -------------------------------------------------------------------------------------
 
 
-def refuse_foreign(outdir: Path, job: ChangeJob) -> None:
-    """Results of another job are not overwritten unless that was asked for.
+def refuse_foreign(outdir: Path, job: ChangeJob, *, resumed: bool) -> None:
+    """What another job, or somebody else, left is not overwritten unless that was asked for.
+
+    Args:
+        outdir: folder of the results.
+        job: what is to be done.
+        resumed: an interrupted run of this very job left work there, and perhaps files.
 
     Raises:
-        OutputError: the folder holds results of another job.
+        OutputError: the folder holds results of another job, or files of unknown origin under the names of results.
     """
-    found = outdir / MANIFEST
-    if job.output.force or not found.exists():
+    if job.output.force:
         return
-    try:
-        options = json.loads(found.read_text("utf-8"))["options"]
-    except (OSError, ValueError, KeyError):
-        options = None
-    if options != _options(job):
+    record = _earlier(outdir)
+    if record is not None and record.get("options") != _options(job):
         raise OutputError(
             f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
         )
+    if record is None and not resumed:
+        ending = cog.extension(job.output.format)
+        taken = [name for name in (f"CVA{ending}", f"S2-CD{ending}", *_NAMES) if (outdir / name).exists()]
+        if taken:
+            raise OutputError(
+                f"{outdir} holds {', '.join(taken)}, and not by a finished run: choose another --outdir, or replace "
+                "them with --force."
+            )
+
+
+def _earlier(outdir: Path) -> dict[str, Any] | None:
+    """The manifest of the run that finished last in this folder."""
+    try:
+        record = json.loads((outdir / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[Path]) -> None:
+    """Remove what an earlier run lists as its results and this one does not make, with side files."""
+    now = {path.name for path in files}
+    for listed in (earlier or {}).get("outputs", ()):
+        name = str(listed.get("path", ""))
+        if name in now or Path(name).name != name:
+            continue
+        for stale in (name, f"{name}.aux.xml", Path(name).with_suffix(".qml").name):
+            if not stale.endswith(".qml") or Path(stale).stem not in {Path(other).stem for other in now}:
+                (outdir / stale).unlink(missing_ok=True)
 
 
 def _options(job: ChangeJob) -> dict[str, Any]:
@@ -139,6 +172,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     """
     area_m2 = pixel_area_m2(state.plan.geobox)
     facts = kinds.rows(stream.merged_table(state.classified), state.job.grid.bands, area_m2)
+    earlier = _earlier(state.outdir)
     (state.outdir / MANIFEST).unlink(missing_ok=True)
     rasters = _rasters(state, len(facts))
     with state.stage("write", len(rasters) + 2) as advance:
@@ -151,6 +185,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
         advance(1)
         looks = _pictures(state, facts)
         files |= _write_pictures(state, looks, facts)
+        _remove_stale(state.outdir, earlier, (path for path, _ in files.values()))
         advance(1)
     return _provenance(state, facts, files, looks, target, begin)
 
@@ -416,7 +451,7 @@ def _report(
         title=f"What changed: {_when(state)}",
         created=datetime.now(UTC),
         version=groundshift.__version__,
-        method=_LAW[detect.method].format(n=len(state.job.grid.bands), how=_HOW[detect.normalization, detect.context]),
+        method=_LAW[detect.method].format(n=len(state.job.grid.bands), how=_how(detect)),
         confidence_percent=detect.confidence,
         compared_pixels=compared,
         compared_ha=None if area is None else compared * area / 1e4,
@@ -442,6 +477,11 @@ def _report(
         timings=tuple(state.timings.items()),
         peak_memory_bytes=memory.peak_rss(state.pool.pids),
     )
+
+
+def _how(detect: DetectSection) -> str:
+    how = _HOW[detect.normalization, "none" if detect.fdr is not None else detect.context]
+    return how if detect.fdr is None else f"{how} at a false-discovery rate of {detect.fdr:g}"
 
 
 def _when(state: Run) -> str:
