@@ -223,7 +223,7 @@ def _target(state: Run) -> GeoBox:
 
 def _export(state: Run, raster: _Raster, target: GeoBox, count: int) -> Path:
     planes = raster.planes
-    if target is not state.plan.geobox:
+    if target != state.plan.geobox:
         planes = Planes.create(
             state.work / f"{raster.name}-projected.bin", (len(raster.bands), *target.shape), planes.dtype
         )
@@ -266,7 +266,7 @@ def _write_polygons(state: Run, facts: Sequence[KindFacts], target: GeoBox) -> P
         "mean_amplitude": mean,
         "p_value": p,
     }
-    if target is not native:
+    if target != native:
         from pyproj import Transformer
 
         there = Transformer.from_crs(native.crs.proj, target.crs.proj, always_xy=True)
