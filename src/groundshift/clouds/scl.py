@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from groundshift.model.scl import CLOUD, SHADOW, SceneClass
 
 _LAST = max(SceneClass)
+_FARTHEST = 32_000
+"""Pixels that a distance of 16 bits holds."""
 
 
 def halo_px(cloud_dilation_px: float, shadow_dilation_px: float) -> int:
@@ -58,6 +60,8 @@ def grow(mask: NDArray[np.bool_], radius_px: float, out: NDArray[np.bool_] | Non
     """
     if out is None:
         out = np.zeros(mask.shape, bool)
+    if radius_px > _FARTHEST:
+        raise ValueError(f"a radius of {radius_px:g} pixels: expected at most {_FARTHEST}.")
     # half the width of the disc at each distance from its centre row; the slack absorbs the rounding of metres / metres
     squared = radius_px * radius_px * (1 + 1e-9)
     rows = range(math.isqrt(math.floor(squared)) + 1)
@@ -71,34 +75,54 @@ def _member(scl: NDArray[np.uint8], codes: frozenset[int], *, beyond: bool = Fal
     table[sorted(codes)] = True
     if beyond:
         table[_LAST + 1 :] = True
-    return np.take(table, scl)
+    flat = np.ascontiguousarray(scl, np.uint8).reshape(-1)
+    out = np.empty(flat.shape, bool)
+    _look_up(flat, table, out)
+    return out.reshape(scl.shape)
 
 
 @numba.njit(cache=True, nogil=True)
 def _grow(mask, half_width, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Distance to the nearest True in the column, then the reach of those intervals along the row: 4 steps a pixel."""
     rows, columns = mask.shape
-    far = half_width.size
-    distance = np.empty((rows, columns), np.int32)
+    far = np.int16(half_width.size)
+    distance = np.empty((rows, columns), np.int16)
+    above = np.full(columns, far, np.int16)
     for y in range(rows):
+        here = distance[y]
         for x in range(columns):
-            if mask[y, x]:
-                distance[y, x] = 0
-            else:
-                distance[y, x] = min(far, distance[y - 1, x] + 1) if y > 0 else far
+            here[x] = np.int16(0) if mask[y, x] else min(far, np.int16(above[x] + 1))
+        above = here
     for y in range(rows - 2, -1, -1):
+        here, below = distance[y], distance[y + 1]
         for x in range(columns):
-            distance[y, x] = min(distance[y, x], distance[y + 1, x] + 1)
+            here[x] = min(here[x], np.int16(below[x] + 1))
     for y in range(rows):
-        reach = -1
-        for x in range(columns):
-            if distance[y, x] < far:
-                reach = max(reach, x + half_width[distance[y, x]])
-            if reach >= x:
-                out[y, x] = True
-        reach = columns
-        for x in range(columns - 1, -1, -1):
-            if distance[y, x] < far:
-                reach = min(reach, x - half_width[distance[y, x]])
-            if reach <= x:
-                out[y, x] = True
+        _reach(distance[y], half_width, far, out[y])
+
+
+@numba.njit(cache=True, nogil=True)
+def _reach(distance, half_width, far, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    columns, nearest = distance.size, far
+    for x in range(columns):
+        nearest = min(nearest, distance[x])
+    if nearest == far:
+        return
+    reach = -1
+    for x in range(columns):
+        if distance[x] < far:
+            reach = max(reach, x + half_width[distance[x]])
+        if reach >= x:
+            out[x] = True
+    reach = columns
+    for x in range(columns - 1, -1, -1):
+        if distance[x] < far:
+            reach = min(reach, x - half_width[distance[x]])
+        if reach <= x:
+            out[x] = True
+
+
+@numba.njit(cache=True, nogil=True)
+def _look_up(codes, table, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    for i in range(codes.size):
+        out[i] = table[codes[i]]

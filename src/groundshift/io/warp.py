@@ -122,6 +122,8 @@ def resample(
     y, x = _centres(native, geobox) if relative is None else _centres_of_axes(relative, geobox.shape)
     if relative is not None and method == "bilinear":
         return _interpolated_by_axes(source, native, y[:, 0], x[0])
+    if relative is not None and method == "nearest":
+        return _nearest_by_axes(source, native, y[:, 0], x[0])
     return _interpolated(source, native, y, x, method)
 
 
@@ -239,6 +241,18 @@ def _interpolated_by_axes(source: Source, native: GeoBox, y: Floats, x: Floats) 
     return dn, valid
 
 
+def _nearest_by_axes(source: Source, native: GeoBox, y: Floats, x: Floats) -> Stored:
+    """Nearest where rows map to rows: the way of every scene classification to a 10 m grid."""
+    dn, valid = _nothing((len(y), len(x)))
+    window = _window_around(native, y, x)
+    if window is not None:
+        stored, usable = source(window)
+        rows = np.floor(y + _TIE).astype(np.int64) - window.y0
+        columns = np.floor(x + _TIE).astype(np.int64) - window.x0
+        _picked(stored.astype(np.float32), usable, rows, columns, dn, valid)
+    return dn, valid
+
+
 def _averaged_areas(source: Source, native: GeoBox, relative: Affine, shape: tuple[int, int]) -> Stored:
     dn, valid = _nothing((int(shape[0]), int(shape[1])))
     y = relative.e * np.arange(shape[0] + 1.0) + relative.f
@@ -273,6 +287,20 @@ def _nearest(stored, usable, origin, y, x, dn, valid):  # type: ignore[no-untype
                 continue
             r, c = math.floor(y[i, j] + _TIE) - origin[0], math.floor(x[i, j] + _TIE) - origin[1]
             if 0 <= r < rows and 0 <= c < columns and usable[r, c]:
+                dn[i, j] = stored[r, c]
+                valid[i, j] = True
+
+
+@njit(cache=True, nogil=True)
+def _picked(stored, usable, rows, columns, dn, valid):  # type: ignore[no-untyped-def]
+    """Stored pixels by their rows and columns; nothing beyond the image."""
+    for i in range(dn.shape[0]):
+        r = rows[i]
+        if not 0 <= r < stored.shape[0]:
+            continue
+        for j in range(dn.shape[1]):
+            c = columns[j]
+            if 0 <= c < stored.shape[1] and usable[r, c]:
                 dn[i, j] = stored[r, c]
                 valid[i, j] = True
 

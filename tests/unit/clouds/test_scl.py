@@ -69,3 +69,8 @@ def test_the_input_is_left_as_it_was() -> None:
     before = scl.copy()
     usable(scl, DEFAULT, 2, 2)
     np.testing.assert_array_equal(scl, before)
+
+
+def test_a_radius_beyond_what_a_distance_can_count_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 32000"):
+        grow(np.zeros((3, 3), bool), 32_001)
