@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _ROWS = 1024
 """Rows of a unit of work: a row of JPEG 2000 tiles of a 10 m band."""
+_MASK_UNIT = 4
+"""Units of a band that one unit of the mask covers: its halo and the tiles of its file overlap the neighbours'."""
 _WIDE = 16_384
 """Columns beyond which a unit has fewer rows, for the sake of memory."""
 
@@ -106,8 +108,8 @@ def units(
     mask: MaskSection,
     area: BaseGeometry | None,
 ) -> Iterator[Unit]:
-    """The work of reading one scene."""
-    for index, band in enumerate((*bands, None)):
+    """The work of reading one scene; the mask, whose units are the longest, comes first."""
+    for index, band in ((len(bands), None), *enumerate(bands)):
         target = stack.dn if band else stack.mask
         for window in _rows(reader, band, geobox):
             yield Unit(reader, band, index, geobox, window, target, mask, area)
@@ -119,19 +121,26 @@ def _rows(reader: Reader, band: str | None, geobox: GeoBox) -> Iterator[Window]:
     first = 0
     if band and same_grid(reader.scene.bands[band].geobox, geobox):
         first = -offset_px(reader.scene.bands[band].geobox, geobox)[0] % _ROWS
-    step = _ROWS if width <= _WIDE else _ROWS // 8
+    step = _step(Window(0, height, 0, width)) * (1 if band else _MASK_UNIT)
     edges = sorted({0, *range(first % step, height, step), height})
     for y0, y1 in itertools.pairwise(edges):
         yield Window(y0, y1, 0, width)
 
 
+def _step(window: Window) -> int:
+    """Rows that are read at once."""
+    return _ROWS if window.shape[1] <= _WIDE else _ROWS // 8
+
+
 def run_unit(unit: Unit) -> str:
     """Read one unit and write it to its planes; returns its key. A task for a worker."""
-    geobox = crop(unit.geobox, unit.window)
     if unit.band is None:
-        unit.target.write(unit.window, _mask(unit), 0)
+        step = _step(unit.window)
+        for y0 in range(unit.window.y0, unit.window.y1, step):
+            part = replace(unit, window=replace(unit.window, y0=y0, y1=min(y0 + step, unit.window.y1)))
+            unit.target.write(part.window, _mask(part), 0)
         return unit.key
-    pixels = unit.reader.read([unit.band], geobox)
+    pixels = unit.reader.read([unit.band], crop(unit.geobox, unit.window))
     unit.target.write(
         unit.window, _storable(pixels.dn[0], pixels.valid[0], pixels.saturated[0], unit.target.dtype), unit.index
     )
