@@ -33,6 +33,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 LEVELS = (99.0, 99.9, 99.99)
+_LARGEST = float(np.finfo(np.float32).max)
 FEWEST_PER_BAND = 50
 
 _FLOOR = 1e-4
@@ -178,13 +179,13 @@ class NoChange:
         return out.reshape(squared.shape)
 
     def threshold(self, confidence_percent: float) -> float:
-        """Return the D^2 that the given percentage of unchanged pixels stays below."""
+        """Return the D^2 that the given percentage of unchanged pixels stays below, at most what float32 holds."""
         if not 0 < confidence_percent < 100:
             raise InputError(f"confidence is in percent, between 0 and 100, not {confidence_percent}")
         share = (100 - confidence_percent) / 100
         if not self.tail and not self._correlated:
-            return self.law.exceeded_by(share)
-        return float(np.exp2(np.interp(-np.log(share), -self._log_tail, _GRID)))
+            return min(self.law.exceeded_by(share), _LARGEST)
+        return min(float(np.exp2(np.interp(-np.log(share), -self._log_tail, _GRID))), _LARGEST)
 
     def report(self) -> dict[str, Any]:
         """Return what the report prints: fit, law, thresholds and realised shares."""
@@ -389,8 +390,11 @@ def _separated(rows: Float32, central: Central, mixture: Mixture) -> Central:
     whitener = central.scatter.whitener.astype(np.float32)
     white = np.ascontiguousarray(whitener @ (rows - central.scatter.location.astype(np.float32)).T)
     search = _SEARCH if central.share < 0.95 else 2 * _SEARCH
-    mixture = refined(np.ascontiguousarray(white[:, :search]), mixture, rounds=60, hold=8)
-    mixture = refined(white, mixture, rounds=4)
+    try:
+        mixture = refined(np.ascontiguousarray(white[:, :search]), mixture, rounds=60, hold=8)
+        mixture = refined(white, mixture, rounds=4)
+    except np.linalg.LinAlgError:  # pixels that are exactly alike: a population without extent
+        return central
     if mixture.shares[0] < 0.5 or len(mixture.shares) == 1:
         return central
     back = np.linalg.inv(central.scatter.whitener)

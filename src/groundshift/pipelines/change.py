@@ -24,7 +24,7 @@ from groundshift.execution import lock, memory
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Advance, Progress, Silent
 from groundshift.io import cog, opening
-from groundshift.io.atomic import free_bytes, sweep
+from groundshift.io.atomic import free_bytes, sweep, writing
 from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
@@ -221,7 +221,7 @@ def _ingest(state: Run) -> None:
         state.checked[0 if reader is state.readers[0] else 1].append(checked)
     journal = _Journal(state.work)
     stacks = tuple(
-        ingest.prepare(reader, bands, geobox, state.work, role, fresh=journal.fresh)
+        ingest.prepare(reader, bands, geobox, state.work, role, fresh=not journal.done)
         for reader, role in zip(state.readers, ("before", "after"), strict=True)
     )
     todo = [
@@ -264,14 +264,13 @@ class _Journal:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "journal.txt"
-        self.fresh = not self._path.exists()
-        text = "" if self.fresh else self._path.read_text("utf-8")
+        text = self._path.read_text("utf-8") if self._path.exists() else ""
         self.done = set(text[: text.rfind("\n") + 1].split("\n")) - {""}
         self._path.write_text("".join(f"{key}\n" for key in sorted(self.done)), "utf-8")
 
     def add(self, key: str) -> None:
         """Note a unit whose pixels are in the planes."""
-        with self._path.open("a", encoding="utf-8") as stream:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as stream:
             stream.write(f"{key}\n")
 
 
