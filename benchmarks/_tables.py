@@ -27,7 +27,9 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 def _text(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -48,21 +48,8 @@ def run(name: str, quick: bool) -> tuple[int, str]:
     seconds = time.perf_counter() - start
     ending = {0: "done", 1: "missed its target"}.get(process.returncode, f"failed with {process.returncode}")
     shown = " ".join(["python", f"benchmarks/{name}.py", *command[2:]])
-    return process.returncode, f"## {name}\n\n`{shown}`: {ending} after {seconds:.0f} s\n\n{_fenced(lines)}\n"
-
-
-def _fenced(lines: list[str]) -> str:
-    """Tables stay Markdown, other lines become paragraphs of fixed width."""
-    parts, plain = [], []
-    for line in [*lines, "|"]:
-        if not line.startswith("|") and line.strip():
-            plain.append(line)
-            continue
-        if plain:
-            parts.append("```\n" + "".join(plain) + "```\n\n")
-            plain = []
-        parts.append(line)
-    return "".join(parts[:-1])
+    printed = "".join(lines).strip()
+    return process.returncode, f"## {name}\n\n`{shown}`: {ending} after {seconds:.0f} s\n\n```\n{printed}\n```\n"
 
 
 def main() -> int:
