@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,58 @@ def write_raster() -> Any:
         return path
 
     return write
+
+
+PAIR_SHAPE = (360, 420)
+
+
+@pytest.fixture(scope="session")
+def small_pair() -> Any:
+    """A generated pair of 360 x 420 pixels: clouds, a swath edge, glint, and four kinds of change planted."""
+    from groundshift.testing.scenes import DateOptions, PairOptions, SceneOptions, pair
+
+    return pair(
+        PairOptions(
+            scene=SceneOptions(seed=5, shape=PAIR_SHAPE, noise=0.004),
+            before=DateOptions(cloud_share=0.03, nodata_share=0.05),
+            after=DateOptions(gain=1.05, offset=0.004, haze=0.001, cloud_share=0.03, saturated_spots=3),
+            changed=0.04,
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def safe_pair(small_pair: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The generated pair as two SAFE folders, baseline 05.10: B02, B03, B04, B08, B11, SCL. Damage only copies."""
+    return write_pair(small_pair, tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def write_safe_pair() -> Any:
+    """A function (pair, folder, **options of write_safe) that writes the two products of a generated pair."""
+    return write_pair
+
+
+def write_pair(pair: Any, folder: Path, **options: Any) -> tuple[Path, Path]:
+    """Two products ten days apart."""
+    from groundshift.testing.safe import write_safe
+
+    options = {"bands": "B02,B03,B04,B08,B11"} | options
+    times = (datetime(2021, 3, day, 0, 2, 41, 24_000, tzinfo=UTC) for day in (15, 25))
+    first, second = (
+        write_safe(scene, folder, sensing_time=time, **options)
+        for scene, time in zip((pair.before, pair.after), times, strict=True)
+    )
+    return first, second
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change job in this process, its report and pictures left blank: for tests of everything else."""
+    from groundshift.execution.pool import Pool
+    from groundshift.pipelines import change, results
+
+    monkeypatch.setattr(change, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(results.page, "render", lambda _facts: "<!DOCTYPE html>")
+    monkeypatch.setattr(results.pictures, "png", lambda picture: str(picture.shape).encode())
+    monkeypatch.setattr(results.pictures, "slide", lambda picture, *_, **__: picture)
