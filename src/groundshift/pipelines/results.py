@@ -23,7 +23,7 @@ from groundshift.change.kinds import KindFacts
 from groundshift.errors import GroundshiftWarning, OutputError
 from groundshift.execution import memory
 from groundshift.io import cog, manifest, reproject, stac_item, styles, vector
-from groundshift.io.atomic import atomic, write_text
+from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
@@ -173,11 +173,25 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     area_m2 = pixel_area_m2(state.plan.geobox)
     facts = kinds.rows(stream.merged_table(state.classified), state.job.grid.bands, area_m2)
     earlier = _earlier(state.outdir)
-    (state.outdir / MANIFEST).unlink(missing_ok=True)
+    files: dict[str, tuple[Path, str]] = {}
+    with writing(state.outdir):
+        (state.outdir / MANIFEST).unlink(missing_ok=True)
+    try:
+        target = _target(state)
+        looks = _write_files(state, facts, target, files)
+        _remove_stale(state.outdir, earlier, (path for path, _ in files.values()))
+        return _provenance(state, facts, files, looks, target, begin)
+    except OutputError:
+        # A part of the results would look like all of them.
+        for path, _ in files.values():
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _write_files(state: Run, facts: Sequence[KindFacts], target: GeoBox, files: dict[str, tuple[Path, str]]) -> _Looks:
+    """Rasters, polygons and pictures; each is noted in ``files`` as soon as it is there."""
     rasters = _rasters(state, len(facts))
     with state.stage("write", len(rasters) + 2) as advance:
-        files: dict[str, tuple[Path, str]] = {}
-        target = _target(state)
         for raster in rasters:
             files[raster.name] = _export(state, raster, target, len(facts)), raster.title
             advance(1)
@@ -185,9 +199,8 @@ def write(state: Run, begin: float) -> dict[str, Any]:
         advance(1)
         looks = _pictures(state, facts)
         files |= _write_pictures(state, looks, facts)
-        _remove_stale(state.outdir, earlier, (path for path, _ in files.values()))
         advance(1)
-    return _provenance(state, facts, files, looks, target, begin)
+    return looks
 
 
 def _rasters(state: Run, count: int) -> list[_Raster]:
