@@ -12,13 +12,10 @@ from typing import Any
 
 import numba
 import numpy as np
-import pyogrio
-import pyogrio.raw
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
@@ -211,6 +208,8 @@ def write_polygons(
     Raises:
         OutputError: it cannot be written.
     """
+    import pyogrio.raw  # here, not in every worker process: it takes half a second
+
     target = Path(path)
     packed = shapely.to_wkb(geometries) if len(geometries) else np.empty(0, object)
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
@@ -228,7 +227,7 @@ def write_polygons(
                 geometry_type="MultiPolygon",
                 crs=crs,
             )
-        except (DataSourceError, DataLayerError, RuntimeError) as error:
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
             raise OutputError(f"cannot write {target}: {error}.") from error
         finally:
             pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
@@ -238,6 +237,8 @@ def write_polygons(
 
 
 def _read_file(path: str) -> tuple[BaseGeometry, str | None]:
+    import pyogrio.raw
+
     file = Path(path)
     if not file.exists():
         raise MissingInputError(f"the area of interest {path!r} is neither WKT nor a file that exists.")
@@ -247,7 +248,7 @@ def _read_file(path: str) -> tuple[BaseGeometry, str | None]:
                 raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
     try:
         meta, _, geometry, _ = pyogrio.raw.read(file, columns=[], force_2d=True)
-    except (DataSourceError, DataLayerError, UnicodeDecodeError, ValueError) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a vector file: {error}.") from error
     found = [] if geometry is None else [g for g in shapely.from_wkb(geometry) if g is not None]
     return _polygons(found, path), meta["crs"]

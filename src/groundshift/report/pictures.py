@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -288,6 +287,8 @@ def change_picture(
 
 
 def _font(px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    import matplotlib  # only for its fonts, and not in every worker process
+
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), px)
 
