@@ -29,7 +29,7 @@ from groundshift.model.grid import Window
 from groundshift.model.legend import LegendEntry
 
 CACHE_MB = 64
-"""Block cache while a file is written: more than a row of tiles of a full Sentinel-2 tile (two float32 bands: 45 MB)."""
+"""Block cache while a file is written: a row of tiles of a full Sentinel-2 tile in two float32 bands takes 45 MB."""
 _FULL = 2**20
 """A disk with fewer free bytes than this, or than are needed, in the moment that a write fails, is full."""
 _OPTIONS: dict[str, dict[str, str]] = {
