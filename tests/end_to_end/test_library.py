@@ -64,3 +64,15 @@ def test_files_and_arrays_agree(tmp_path: Path) -> None:
     with rasterio.open(result.summary["outputs"]["S2-CD"]) as source:
         np.testing.assert_array_equal(source.read(1), found.kind.values)
     assert result.summary["changed_pixels"] == int(((found.kind > 0) & (found.kind < 255)).sum())
+
+
+def test_without_context_the_limit_is_a_confidence_or_a_false_discovery_rate() -> None:
+    before, after, truth = images()
+    for options in ({"context": "none"}, {"fdr": 0.01}):
+        found = gs.compare(before, after, **options)
+        changed = found.kind.values > 0
+        assert changed[truth].mean() > 0.95
+        assert (changed & ~truth).sum() <= 0.02 * changed.sum()
+    one = gs.compare(before, after, context="none", min_area=400)
+    assert changed[truth].any()
+    assert ((one.kind.values > 0) & ~truth).sum() == 0

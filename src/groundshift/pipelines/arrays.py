@@ -80,11 +80,13 @@ def compare(
             break
     fitted = fitting.fit(blocks or [whole], bands, pixel_m, detect, normalise, kinds)
     measured = fitted.measure(whole)
-    if detect.context == "none":
-        with np.errstate(invalid="ignore"):
-            changed = measured.amplitude > np.sqrt(fitted.nochange.threshold(detect.confidence))
+    p_value = fitted.p_value(measured.amplitude)
+    least = int(np.ceil(detect.min_area / (pixel_m * pixel_m if pixel_m else 1.0) - 1e-9))
+    if detect.fdr is not None or detect.context == "none":
+        limit = fitted.alpha if detect.fdr is None else _discovery_limit(p_value[valid], detect.fdr)
+        changed = valid & (p_value <= limit)
+        changed = regions.drop_small(changed, least) if least > 1 else changed
     else:
-        least = int(np.ceil(detect.min_area / (pixel_m * pixel_m if pixel_m else 1.0) - 1e-9))
         changed = regions.detect(
             measured.statistic,
             fitted.threshold,
@@ -97,7 +99,14 @@ def compare(
         changed=changed & valid,
         amplitude=measured.amplitude,
         angle=measured.angle,
-        p_value=fitted.p_value(measured.amplitude),
+        p_value=p_value,
         statistic=measured.statistic,
         fitted=fitted,
     )
+
+
+def _discovery_limit(p_value: NDArray[np.float32], rate: float) -> float:
+    """Largest p-value that is a discovery at that rate (Benjamini & Hochberg 1995); -1: none is."""
+    ordered = np.sort(p_value.astype(np.float64))
+    fits = np.flatnonzero(ordered <= rate * np.arange(1, len(ordered) + 1) / len(ordered))
+    return float(ordered[fits[-1]]) if len(fits) else -1.0

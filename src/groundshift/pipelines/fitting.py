@@ -31,7 +31,6 @@ _REST = 0.3
 """Share of the sample that must stay unchanged for another round to make sense."""
 _FLAT = 1e-7
 """Spread of differences, reflectance, that is none: half of them are the same."""
-_SHOWN_LEVELS = (99.0, 99.9, 99.99)
 _MARGIN_PX = 2
 """Rim of a change that the second round leaves out as well."""
 
@@ -78,9 +77,9 @@ class Fitted:
     """Share of unchanged pixels that may be called change."""
     growth_px: int
     unchanged_shares: tuple[tuple[float, float], ...] = ()
-    """(confidence, share of the unchanged sample beyond it) pixel by pixel, percent."""
+    """(confidence, share of held-out pixels of the unchanged sample beyond it) pixel by pixel, percent."""
     unchanged_px: int = 0
-    """Pixels of that sample."""
+    """Held-out pixels."""
 
     @property
     def halo_px(self) -> int:
@@ -157,14 +156,12 @@ def fit(
     reference = polar.reference_vector(kinds.reference_vector, bands)
     if reference is None:
         reference = polar.main_direction(fitted.nochange.standardise(_pooled(blocks, changed, fitted)))
-    squares = fitted.nochange.distance2(_pooled(blocks, keep, fitted))
+    size = sum(int(mask.sum()) for mask in keep)
     return replace(
         fitted,
         reference=reference,
-        unchanged_shares=tuple(
-            (level, float(100 * (squares > fitted.nochange.threshold(level)).mean())) for level in _SHOWN_LEVELS
-        ),
-        unchanged_px=squares.size,
+        unchanged_shares=tuple((level, 100 * share) for level, share in fitted.nochange.held_out),
+        unchanged_px=max(0, min(size, 2 * NoChangeOptions().samples) - fitted.nochange.samples),
     )
 
 
