@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import rasterio
 import rasterio.shutil
+import rasterio.windows
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
@@ -25,7 +26,7 @@ from groundshift.io.atomic import atomic, disk_full, free_bytes
 from groundshift.io.drivers import check_structure
 from groundshift.io.planes import Planes
 from groundshift.io.styles import add_classes
-from groundshift.model.grid import Window
+from groundshift.model.grid import Window, blocks
 from groundshift.model.legend import LegendEntry
 
 CACHE_MB = 64
@@ -126,6 +127,7 @@ def export(
             options = _options(driver, planes.dtype, overview, workers)
             rasterio.shutil.copy(source, temporary, driver=driver, strict=driver != "JP2OpenJPEG", **options)
         _check(temporary, target, driver, planes.nbytes)
+        _compare(planes, temporary, target, driver)
         if legend is not None:
             add_classes(temporary.with_name(temporary.name + ".aux.xml"), legend)
 
@@ -201,6 +203,23 @@ def _check(temporary: Path, target: Path, driver: str, needed: int) -> None:
             check_structure(str(temporary))
         except ProductError as error:
             raise _gdal_error(error, target, needed) from error
+
+
+def _compare(planes: Planes, temporary: Path, target: Path, driver: str) -> None:
+    """Of formats whose structure is not known here, read back every pixel: a full disk may have gone unnoticed."""
+    if driver in ("COG", "GTiff"):
+        return
+    _, rows, columns = planes.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(temporary) as written:
+                for window in blocks((rows, columns), 256):
+                    box = rasterio.windows.Window(0, window.y0, columns, window.shape[0])
+                    if written.read(window=box).tobytes() != planes.read(window).tobytes():
+                        raise disk_full(target, planes.nbytes)
+        except (RasterioError, CPLE_BaseError) as error:
+            raise _gdal_error(error, target, planes.nbytes) from error
 
 
 def _trial(folder: Path, driver: str, dtype: str, bands: int) -> str | None:

@@ -204,6 +204,8 @@ with Pool(2) as pool:
 def test_no_worker_outlives_a_script_that_is_stopped_and_no_main_guard_is_needed(tmp_path: Path, end: int) -> None:
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(_SCRIPT))
+    # A shell in the background ignores SIGINT, and so would the script.
+    script.write_text("import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" + script.read_text())
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         pids = tuple(int(pid) for pid in process.stdout.readline().split())
