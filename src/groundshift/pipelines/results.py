@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -300,7 +301,9 @@ class _Looks:
     composition: str
     step: int
 
+    @cached_property
     def bare(self) -> dict[str, bytes]:
+        """PNG of the pictures without title or legend, encoded once for the files and the report."""
         return {name: pictures.png(getattr(self, name)) for name in ("before", "after", "change")}
 
 
@@ -336,14 +339,14 @@ def _write_pictures(state: Run, looks: _Looks, facts: Sequence[KindFacts]) -> di
         pixel_size_m=None if size is None else size * looks.step,
     )
     written = {}
-    for name, picture, title in (
-        ("before", looks.before, "picture before"),
-        ("after", looks.after, "picture after"),
-        ("change", slide, "picture of the change"),
+    for name, encoded, title in (
+        ("before", looks.bare["before"], "picture before"),
+        ("after", looks.bare["after"], "picture after"),
+        ("change", pictures.png(slide), "picture of the change"),
     ):
         path = state.outdir / f"{name}.png"
         with atomic(path) as temporary:
-            temporary.write_bytes(pictures.png(picture))
+            temporary.write_bytes(encoded)
         written[f"{name}-png"] = path, title
     return written
 
@@ -483,7 +486,7 @@ def _report(
         polar=_polar(state),
         shift_px=None if state.shift is None else (state.shift.dx_px, state.shift.dy_px),
         composition=looks.composition,
-        pictures=looks.bare(),
+        pictures=looks.bare,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
         options=_dotted(state.job.model_dump(mode="json")),
         files=tuple((path.name, title, path.stat().st_size) for path, title in files.values()),
