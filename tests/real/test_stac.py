@@ -34,6 +34,12 @@ def test_a_scene_is_read_by_its_rasters_with_the_offset_already_applied(shared_d
         assert reader.verify(file).ok
 
 
+def test_the_folder_of_an_item_opens_as_that_item(shared_data: Path) -> None:
+    path = item(shared_data, DATES[2])
+    for text in (path.parent, f"{path.parent}@2023-08-15"):
+        assert open_scene(text).scene == open_scene(path).scene
+
+
 def test_the_classification_agrees_with_the_metadata(shared_data: Path) -> None:
     reader = open_scene(item(shared_data, "S2A_33TWM_20230815"))
     classes = reader.read_classification(reader.scene.bands["B02"].geobox)

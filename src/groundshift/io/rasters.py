@@ -188,6 +188,11 @@ def _open_folder(folder: str, chosen: date | None, options: OpenOptions) -> File
     return _assemble(href, name, layers, options, when, ())
 
 
+def names_bands(folder: Path) -> bool:
+    """Whether a file name in a folder tells a band."""
+    return any(_member(path) for path in folder.iterdir())
+
+
 def _member(path: Path) -> _Member | None:
     band = _band_of(path.stem)
     if band is None or path.suffix.lower() not in drivers.SUFFIXES or not path.is_file():

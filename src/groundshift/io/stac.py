@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,6 +29,7 @@ FIRST_WITH_OFFSET: Baseline = (4, 0)
 _OFFSET_DN = -1000.0
 _SCALE = 1e-4
 _MAX_BYTES = 20_000_000
+_JSON = (".json", ".geojson")
 _PRODUCT = re.compile(r"(S2[A-D])_MSI(L1C|L2A)_\d{8}T\d{6}_N(\d\d)(\d\d)_R(\d{3})_T(\w{5})_")
 _RESOLUTION = re.compile(r"[-_](10|20|60)m$", re.IGNORECASE)
 _PLANETARY = ("planetarycomputer.microsoft.com", "sentinel2l2a01.blob.core.windows.net")
@@ -77,6 +78,55 @@ def open_stac(path: str | Path, options: OpenOptions | None = None) -> FilesetRe
         reason = next(told, "it lists none as a GeoTIFF or JPEG 2000 asset.")
         raise MissingInputError(f"{href}: no band of this item can be read: {reason}")
     return FilesetReader(_scene(href, item, stored, decisions), stored, unavailable)
+
+
+@dataclass(frozen=True)
+class ItemFile:
+    """A STAC item that lies in a folder."""
+
+    path: Path
+    day: date | None
+    """When it was sensed, UTC."""
+    local: bool
+    """Whether the file of any spectral band is there."""
+
+
+def items_in(folder: Path) -> tuple[ItemFile, ...]:
+    """STAC items that lie in a folder, by name; other JSON, and what is no JSON, is passed over."""
+    paths = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in _JSON and path.is_file())
+    return tuple(found for path in paths if (found := _item_file(path)))
+
+
+def _item_file(path: Path) -> ItemFile | None:
+    try:
+        item = _load(path)
+    except ProductError:
+        return None
+    if "stac_version" not in item:
+        return None
+    when = _time(item["properties"].get("datetime"))
+    files = (local_path(asset.href, path.parent) for asset in _assets(item) if asset.band != SCL)
+    return ItemFile(path, when.date() if when else None, any(file is not None and file.is_file() for file in files))
+
+
+def item_of(items: Sequence[ItemFile], chosen: date | None, folder: Path) -> Path:
+    """The only item of a folder, or the one of a date.
+
+    Raises:
+        UsageError: there are several and no date, or several of that date.
+        MissingInputError: there is none of that date.
+    """
+    days = sorted({item.day for item in items if item.day})
+    listed = ", ".join(map(str, days)) or "not known"
+    found = [item for item in items if chosen in (None, item.day)]
+    if not found:
+        raise MissingInputError(f"{folder}: has no STAC item of {chosen}: its dates are {listed}.")
+    if len(found) == 1:
+        return found[0].path
+    if chosen is None and len(days) > 1:
+        raise UsageError(f"{folder}: holds STAC items of several dates ({listed}): choose one, as {folder}@{days[0]}.")
+    of = f" of {chosen}" if chosen else ""
+    raise UsageError(f"{folder}: holds {len(found)} STAC items{of}: name one of them, as {found[0].path}.")
 
 
 def local_path(href: str, folder: Path) -> Path | None:

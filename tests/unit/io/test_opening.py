@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundshift.errors import MissingInputError, ProductError
+from groundshift.errors import MissingInputError, ProductError, UsageError
 from groundshift.io.opening import open_scene
 from groundshift.model.scene import OpenOptions
 
@@ -44,6 +44,55 @@ def test_an_item_opens_as_stac_by_path_and_by_url(image: Path) -> None:
     path.write_text("\n  " + json.dumps(item))
     assert open_scene(path).scene.kind == "STAC"
     assert open_scene(path.as_uri()).scene.kind == "STAC"
+
+
+def write_item(path: Path, day: str = "2018-12-01", href: str = "2018-12-01_B04.tif", **fields: Any) -> Path:
+    """A STAC item of one band."""
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": path.stem, "assets": {"red": {"href": href}}}
+    item |= {"properties": {"datetime": f"{day}T10:00:00Z", "s2:processing_baseline": "02.14"}}
+    path.write_text(json.dumps(item | fields))
+    return path
+
+
+def test_a_folder_with_one_item_opens_as_that_item(image: Path) -> None:
+    write_item(image.parent / "scene.json")
+    (image.parent / "broken.json").write_text("{")
+    (image.parent / "areas.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    for text in (image.parent, f"{image.parent}@2018-12-01"):
+        scene = open_scene(text).scene
+        assert (scene.kind, scene.name, list(scene.bands)) == ("STAC", "scene", ["B04"])
+    with pytest.raises(MissingInputError, match="has no STAC item of 2018-12-02: its dates are 2018-12-01"):
+        open_scene(f"{image.parent}@2018-12-02")
+
+
+def test_a_date_chooses_among_the_items_of_a_folder(image: Path) -> None:
+    write_item(image.parent / "first.json", "2018-12-01")
+    write_item(image.parent / "second.json", "2019-01-05")
+    assert open_scene(f"{image.parent}@2019-01-05").scene.name == "second"
+    with pytest.raises(UsageError, match=r"several dates \(2018-12-01, 2019-01-05\): choose one, as .*@2018-12-01"):
+        open_scene(image.parent)
+    write_item(image.parent / "third.json", "2019-01-05")
+    with pytest.raises(UsageError, match=r"holds 2 STAC items of 2019-01-05: name one of them, as .*second\.json"):
+        open_scene(f"{image.parent}@2019-01-05")
+
+
+def test_an_item_whose_files_are_elsewhere_does_not_hide_the_rasters_of_its_folder(image: Path) -> None:
+    item = write_item(image.parent / "item.json", href="https://host/B04.tif")
+    assert open_scene(image.parent, SCALE).scene.kind == "raster"
+    image.unlink()
+    with pytest.raises(MissingInputError, match=r"band B04 is at https://host/B04\.tif, and only local files"):
+        open_scene(item.parent)
+
+
+def test_json_alone_in_a_folder_that_is_no_item_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "catalog.json").write_text('{"type": "Catalog", "stac_version": "1.0.0"}')
+    with pytest.raises(ProductError, match=r"catalog\.json: is a Catalog, not a STAC item"):
+        open_scene(tmp_path)
+
+
+def test_a_date_of_a_product_is_refused(safe_folder: Path) -> None:
+    with pytest.raises(UsageError, match="is one product, of one date: leave out @2021-03-15"):
+        open_scene(f"{safe_folder}@2021-03-15")
 
 
 def test_a_wrong_name_is_told_with_the_nearest_one(image: Path) -> None:
