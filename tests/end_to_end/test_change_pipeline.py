@@ -21,6 +21,7 @@ from groundshift.errors import StrictError, UsageError
 from groundshift.testing.scenes import whole
 
 BOTH = ("CVA.tif", "S2-CD.tif")
+OFFSET_RULE = "BOA_ADD_OFFSET of MTD_MSIL2A.xml: -1000 DN for each band"
 
 
 def rasters(folder: Path) -> dict[str, np.ndarray]:
@@ -431,6 +432,7 @@ def test_the_manifest_lists_every_file_with_its_checksum(result: Path) -> None:
     assert there - side == set(listed) - side
     digests = [one for product in manifest["inputs"] for one in product["files"]]
     assert len(digests) == 10
+    assert {product["offset_rule"] for product in manifest["inputs"]} == {OFFSET_RULE}
     assert all(one["ok"] and one["algorithm"] == "SHA3-256" for one in digests)
 
 
@@ -442,6 +444,7 @@ def test_the_report_stands_alone(result: Path) -> None:
     assert not re.findall(r"""url\(["']?https?:""", text)
     assert text.count("data:image/png;base64,") >= 3
     assert "05.10" in text
+    assert text.count(OFFSET_RULE) == 2
 
 
 def test_nothing_but_results_is_left(result: Path) -> None:

@@ -81,7 +81,7 @@ def sha256(path: Path) -> str:
 
 
 def _input(scene: Scene, checked: Iterable[Checked]) -> dict[str, Any]:
-    fields = ("name", "href", "kind", "level", "platform", "tile", "relative_orbit", "sensing_time")
+    fields = ("name", "href", "kind", "level", "platform", "tile", "relative_orbit", "sensing_time", "offset_rule")
     said = {name: getattr(scene, name) for name in fields}
     said["baseline"] = "{:02d}.{:02d}".format(*scene.baseline) if scene.baseline else None
     said["radiometry"] = {

@@ -283,6 +283,7 @@ def open_safe(path: Path, options: OpenOptions | None = None) -> SafeReader:
         sun_azimuth_deg=tile.sun_azimuth_deg if tile else None,
         cloud_percent=cloud_percent(root, tile_root),
         nodata_percent=nodata_percent(root, tile_root),
+        offset_rule=radiometry.offset_rule,
         warnings=warnings,
     )
     return SafeReader(scene, store, images, options.verify, _scratch(options.scratch))

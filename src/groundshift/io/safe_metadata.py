@@ -40,6 +40,8 @@ class Radiometry:
     """By canonical band name, in DN."""
     nodata: float
     saturated: float
+    offset_rule: str
+    """How the offsets were decided, for the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,7 @@ def read_radiometry(
         offsets=offsets,
         nodata=special.get("NODATA", 0.0),
         saturated=special.get("SATURATED", 65_535.0),
+        offset_rule=_offset_rule(root, offsets, identity, trust, href),
     )
     return radiometry, warnings
 
@@ -176,6 +179,22 @@ def _offsets(root: Element, href: str) -> dict[str, float]:
             )
         offsets[name] = value
     return offsets
+
+
+def _offset_rule(root: Element, offsets: Mapping[str, float], identity: Identity, trust: str | None, href: str) -> str:
+    """How the offsets were decided: ``BOA_ADD_OFFSET of MTD_MSIL2A.xml: -1000 DN for each band``."""
+    xml = re.split(r"[/!\\]", href)[-1]
+    if not offsets:
+        known = identity.baseline is not None and identity.baseline < OFFSET_BASELINE
+        stated = f"processing {_spelled(identity.baseline)}" if identity.baseline else "no processing baseline given"
+        return f"no offset: {stated}" + ("" if known else f", none in {xml}, taken as 0 by --trust {trust}")
+    tag = next(local_name(each) for each in elements(root, "BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"))
+    bands: dict[float, list[str]] = {}
+    for band, offset in offsets.items():
+        bands.setdefault(offset, []).append(band)
+    if len(bands) == 1:
+        return f"{tag} of {xml}: {next(iter(bands)):g} DN for each band"
+    return f"{tag} of {xml}: " + ", ".join(f"{offset:g} DN for {' '.join(names)}" for offset, names in bands.items())
 
 
 def _special_values(root: Element) -> dict[str, float]:

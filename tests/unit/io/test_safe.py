@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +71,39 @@ def test_no_data_is_tested_before_the_offset(safe_folder: Path) -> None:
     assert pixels.dn.dtype == np.uint16
     np.testing.assert_array_equal(pixels.valid, pixels.dn != 0)
     assert not pixels.valid[0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("how", "rule"),
+    [
+        ({}, "BOA_ADD_OFFSET of MTD_MSIL2A.xml: -1000 DN for each band"),
+        ({"level": "L1C"}, "RADIO_ADD_OFFSET of MTD_MSIL1C.xml: -1000 DN for each band"),
+        ({"baseline": (2, 12), "zip": "stored"}, "no offset: processing baseline 02.12"),
+    ],
+)
+def test_a_scene_says_how_its_offset_was_decided(
+    tmp_path: Path, plain_imagery: Any, how: dict[str, Any], rule: str
+) -> None:
+    assert open_safe(write_safe(plain_imagery(), tmp_path, bands="B09", **how)).scene.offset_rule == rule
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead", "trust", "rule"),
+    [
+        (r'(band_id="1">)-1000', r"\g<1>-900", None, "-1000 DN for B01 B03"),
+        (r'(band_id="1">)-1000', r"\g<1>-900", None, ", -900 DN for B02"),
+        (
+            "<BOA_ADD_OFFSET .*</BOA_ADD_OFFSET>",
+            "",
+            "pixels",
+            "no offset: processing baseline 05.10, none in MTD_MSIL2A.xml, taken as 0 by --trust pixels",
+        ),
+    ],
+)
+def test_an_odd_offset_is_said_in_full(safe_copy: Path, pattern: str, instead: str, trust: Any, rule: str) -> None:
+    xml = safe_copy / "MTD_MSIL2A.xml"
+    xml.write_text(re.sub(pattern, instead, xml.read_text()))
+    assert rule in open_safe(safe_copy, OpenOptions(trust=trust)).scene.offset_rule
 
 
 def test_two_baselines_of_one_scene_read_equal(tmp_path: Path, plain_imagery: Any) -> None:
