@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import groundshift
@@ -96,6 +97,23 @@ def _imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.partition(".")[0])
     return found
+
+
+def test_what_is_imported_from_elsewhere_is_declared_and_nothing_else_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = project["dependencies"] + [
+        one for extra in project.get("optional-dependencies", {}).values() for one in extra
+    ]
+    declared = {_package(re.split(r"[^\w.-]", one)[0]) for one in asked}
+    foreign = set().union(*map(_imports, PACKAGE.rglob("*.py"))) - sys.stdlib_module_names - {"groundshift"}
+    packages = packages_distributions()
+    used = {name: {_package(package) for package in packages.get(name, [name])} for name in foreign}
+    assert {name: found for name, found in used.items() if not found & declared} == {}
+    assert declared - set().union(*used.values()) == set()
+
+
+def _package(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

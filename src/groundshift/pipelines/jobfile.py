@@ -9,11 +9,11 @@ import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from groundshift import __version__
 from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError
@@ -93,7 +93,7 @@ def _nested(given: Mapping[str, object]) -> dict[str, dict[str, object]]:
     return tables
 
 
-def _sentence(detail: ErrorDetails, label: Callable[[str], str]) -> str:
+def _sentence(detail: Mapping[str, Any], label: Callable[[str], str]) -> str:
     """One fault as a sentence: ``detect.fdr is 7: it should be less than 1.``"""
     key = ".".join(str(part) for part in detail["loc"][:2])
     if detail["type"] == "missing":
