@@ -141,18 +141,19 @@ def fit(
         NoDataError: too few usable pixels, with the counts.
     """
     growth_px = max(2, round(GROWTH_M / pixel_m)) if pixel_m else 2
-    keep = [block.valid for block in blocks]
+    keep, cleaned = [block.valid for block in blocks], False
     fitted = _round(blocks, keep, bands, growth_px, detect, normalise_by)
     changed = _changed_in(blocks, fitted)
     if detect.estimator == "robust":
         rest = [_beyond(mask, block.valid) for block, mask in zip(blocks, changed, strict=True)]
         left, usable = (sum(int(mask.sum()) for mask in masks) for masks in (rest, keep))
+        cleaned = left == usable
         if _REST * usable < left < usable:
             with contextlib.suppress(NoDataError):
                 fitted = _round(blocks, rest, bands, growth_px, detect, normalise_by)
                 changed = _changed_in(blocks, fitted)
-                keep = rest
-    fitted = replace(fitted, nochange=_law(_pooled(blocks, keep, fitted), detect, normalise_by.seed))
+                keep, cleaned = rest, True
+    fitted = replace(fitted, nochange=_law(_pooled(blocks, keep, fitted), detect, normalise_by.seed, cleaned=cleaned))
     reference = polar.reference_vector(kinds.reference_vector, bands)
     if reference is None:
         reference = polar.main_direction(fitted.nochange.standardise(_pooled(blocks, changed, fitted)))
@@ -196,9 +197,17 @@ def _round(
     return replace(fitted, statistic=_with_noise(blocks, keep, fitted, seed))
 
 
-def _law(contrast: NDArray[np.float32], detect: DetectSection, seed: int) -> NoChange:
-    """Centre, scatter and the law with its tail, of what did not change."""
-    options = NoChangeOptions(normalization=detect.normalization, estimator=detect.estimator, seed=seed)
+def _law(contrast: NDArray[np.float32], detect: DetectSection, seed: int, *, cleaned: bool = False) -> NoChange:
+    """Centre, scatter and the law with its tail, of what did not change.
+
+    ``cleaned``: regions of change are left out already, so that a heavy tail is that of no change itself.
+    """
+    options = NoChangeOptions(
+        normalization=detect.normalization,
+        estimator=detect.estimator,
+        tail="whole" if cleaned else "auto",
+        seed=seed,
+    )
     return law_of_no_change.fit(contrast, options)
 
 
