@@ -15,7 +15,9 @@ BANDS = ("B02", "B03", "B04", "B08")
 def test_pixelwise_false_alarms_are_nominal_within_a_factor_of_two(tail_dof: int | None) -> None:
     """A heavy tail of the noise is not taken for changed pixels."""
     scene = SceneOptions(seed=5, shape=(600, 600), band_correlation=0.2, tail_dof=tail_dof)
-    drawn = pair(PairOptions(scene=scene, after=DateOptions(gain=1.06, offset=0.006), changed=0.0))
+    drawn = pair(
+        PairOptions(scene=scene, after=DateOptions(gain=1.06, offset=0.006, haze=0.004, season=0.003), changed=0.0)
+    )
     window = whole((600, 600))
     before, after = (date.reflectance(window, BANDS) for date in (drawn.before, drawn.after))
     valid = np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)
