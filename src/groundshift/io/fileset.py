@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from groundshift.errors import GridError, MissingInputError
 from groundshift.io import drivers, jp2, warp
 from groundshift.model.bands import SCL
 from groundshift.model.grid import Window, crop
-from groundshift.model.scene import BandInfo, Checked, Pixels, Resampling, Scene
+from groundshift.model.scene import BandInfo, Checked, Pixels, Reader, Resampling, Scene
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -28,6 +28,41 @@ class MaskBand:
     path: str
     index: int
     geobox: GeoBox
+
+
+@dataclass(frozen=True)
+class MaskedReader:
+    """Any reader, under a mask that the user gave beside the image; a :class:`~groundshift.model.scene.Reader`."""
+
+    reader: Reader
+    mask: MaskBand
+
+    @property
+    def scene(self) -> Scene:
+        """The scene; the share of no data that its metadata declare is not that under the mask."""
+        return replace(self.reader.scene, nodata_percent=None)
+
+    def files(self, bands: Sequence[str]) -> tuple[str, ...]:
+        """Files behind these bands, then the mask; raises MissingInputError."""
+        return (*self.reader.files(bands), self.mask.path)
+
+    def verify(self, file: str) -> Checked:
+        """Verify a file as the reader does; of the mask, that it holds all its pixels."""
+        if file != self.mask.path:
+            return self.reader.verify(file)
+        drivers.check_structure(file)
+        return Checked(href=file, algorithm="none", digest="", ok=True)
+
+    def read(self, bands: Sequence[str], geobox: GeoBox, resampling: Resampling = "bilinear") -> Pixels:
+        """Read bands on a grid; see :class:`~groundshift.model.scene.Reader`."""
+        pixels = self.reader.read(bands, geobox, resampling)
+        with _session() as session:
+            usable = _mask_on(session, self.mask, geobox)
+        return replace(pixels, valid=pixels.valid & usable, saturated=pixels.saturated & usable)
+
+    def read_classification(self, geobox: GeoBox) -> NDArray[np.uint8] | None:
+        """Read the SCL on a grid, whatever the mask says."""
+        return self.reader.read_classification(geobox)
 
 
 @dataclass(frozen=True)

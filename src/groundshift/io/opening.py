@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from groundshift.errors import MissingInputError, ProductError, UsageError
-from groundshift.io.rasters import names_bands, open_raster, split_date
+from groundshift.io.fileset import MaskedReader
+from groundshift.io.rasters import mask_file, names_bands, open_raster, split_date
 from groundshift.io.stac import is_item, item_of, items_in, local_path, open_stac
 from groundshift.model.scene import OpenOptions, Reader
 
@@ -62,9 +63,9 @@ def _open_folder(folder: Path, chosen: date | None, options: OpenOptions) -> Rea
     bands = names_bands(folder)
     items = [item for item in items_in(folder) if item.local or not bands]
     if items:
-        return open_stac(item_of(items, chosen, folder), options)
+        return _open_stac(item_of(items, chosen, folder), options)
     if not bands and len(others := sorted(folder.glob("*.json"))) == 1:
-        return open_stac(others[0], options)
+        return _open_stac(others[0], options)
     return open_raster(folder if chosen is None else f"{folder}@{chosen}", options)
 
 
@@ -78,13 +79,24 @@ def _open_file(path: Path, options: OpenOptions) -> Reader:
         raise ProductError(f"{path}: cannot be read: {error.strerror}.") from error
     if is_safe(path) or head.startswith(b"PK\x03\x04"):
         return _open_safe(path, options)
-    return open_stac(path, options) if is_item(head) else open_raster(path, options)
+    return _open_stac(path, options) if is_item(head) else open_raster(path, options)
 
 
 def _open_safe(path: Path, options: OpenOptions) -> Reader:
     from groundshift.io.safe import open_safe
 
-    return open_safe(path, options)
+    return _masked(open_safe(path, options), options)
+
+
+def _open_stac(path: Path, options: OpenOptions) -> Reader:
+    return _masked(open_stac(path, options), options)
+
+
+def _masked(reader: Reader, options: OpenOptions) -> Reader:
+    """The reader under the mask that was asked for; rasters lay theirs on themselves."""
+    if options.mask is None:
+        return reader
+    return MaskedReader(reader, mask_file(options.mask, next(iter(reader.scene.bands.values()))))
 
 
 def _not_there(path: Path) -> str:

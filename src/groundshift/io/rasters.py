@@ -371,11 +371,17 @@ def _masks(dataset: DatasetReader, layer: _Layer, info: BandInfo, options: OpenO
     if layer.mask_index is not None:
         masks.append(MaskBand(layer.path, layer.mask_index, info.geobox))
     if options.mask is not None and layer.name != SCL:
-        masks.append(_mask_file(options.mask, info))
+        masks.append(mask_file(options.mask, info))
     return tuple(masks)
 
 
-def _mask_file(path: str, info: BandInfo) -> MaskBand:
+def mask_file(path: str, info: BandInfo) -> MaskBand:
+    """The 0/1 raster that the user names beside an image, one band of which is given; 1 = usable.
+
+    Raises:
+        MissingInputError, ProductError: it is not there, or no raster of one band.
+        GridError: it cannot be laid over the image.
+    """
     drivers.check_structure(path)
     with drivers.opened(path) as dataset:
         geobox = drivers.geobox_of(dataset)

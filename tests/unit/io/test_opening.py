@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,23 @@ def test_an_empty_folder_and_an_unknown_file_are_refused(tmp_path: Path) -> None
     with pytest.raises(ProductError, match="is no raster that is read") as caught:
         open_scene(tmp_path / "x.txt")
     assert caught.value.exit_code == 65
+
+
+@pytest.mark.parametrize("kind", ["SAFE", "STAC", "raster"])
+def test_a_mask_is_laid_on_whatever_is_opened(kind: str, image: Path, safe_folder: Path, write_raster: Any) -> None:
+    scene = {"SAFE": safe_folder, "raster": image}.get(kind) or write_item(image.parent / "item.json")
+    band = "B02" if kind == "SAFE" else "B04"
+    plain = open_scene(scene, SCALE)
+    grid = plain.scene.bands[band].geobox
+    usable = np.ones(grid.shape, np.uint8)
+    usable[:4, -3:] = 0
+    mask = write_raster(image.parent / "mask" / "m.tif", usable, crs=grid.crs.to_wkt(), transform=grid.affine)
+    reader = open_scene(scene, replace(SCALE, mask=str(mask)))
+    assert reader.scene.kind == kind
+    assert str(mask) in reader.files([band])
+    found, expected = reader.read([band], grid), plain.read([band], grid)
+    assert expected.valid[0, :4, -3:].any()
+    np.testing.assert_array_equal(found.valid, expected.valid & (usable == 1))
+    np.testing.assert_array_equal(found.dn[found.valid], expected.dn[found.valid])
+    with pytest.raises(MissingInputError, match=r"gone\.tif"):
+        open_scene(scene, replace(SCALE, mask=str(mask.with_name("gone.tif"))))

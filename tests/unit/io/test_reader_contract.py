@@ -73,7 +73,14 @@ def safe(tmp: Path, write: Any, safe: Path) -> Reader:
     return open_scene(safe)
 
 
-KINDS = (folder, masked_file, picture, stac, memory, safe)
+def masked_safe(tmp: Path, write: Any, safe: Path) -> Reader:
+    native = open_scene(safe).scene.bands["B05"].geobox
+    usable = (np.random.default_rng(5).random(native.shape) > 0.1).astype(np.uint8)
+    mask = write(tmp / "mask.tif", usable, crs=native.crs.to_wkt(), transform=native.affine)
+    return open_scene(safe, OpenOptions(mask=str(mask)))
+
+
+KINDS = (folder, masked_file, picture, stac, memory, safe, masked_safe)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
