@@ -149,7 +149,7 @@ class OutputSection(_Section):
 class RunSection(_Section):
     """How the work is done; does not change the result."""
 
-    memory: Annotated[str, Field(pattern=r"^\s*\d+([.,]\d+)?\s*[kKmMgGtT]?(i?[bB])?\s*$")] = "2G"
+    memory: Annotated[str, Field(pattern=r"^\s*(\d{8,}|\d+([.,]\d+)?\s*[kKmMgGtT])(i?[bB])?\s*$")] = "2G"
     """Memory of all processes together: 2G, 800M."""
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     """Processes; none: one a core."""
