@@ -60,6 +60,10 @@ def _open_folder(folder: Path, chosen: date | None, options: OpenOptions) -> Rea
         raise ProductError(f"{folder}: holds {len(products)} products: name one of them, as {folder / products[0]}.")
     if not any(entry.is_file() for entry in folder.iterdir()):
         raise ProductError(f"{folder}: holds no file to read: expected {_ACCEPTED}.")
+    if any(folder.glob("S2-CD.*")):
+        raise ProductError(
+            f"{folder}: holds the results of a comparison: name the images themselves, BEFORE and AFTER."
+        )
     bands = names_bands(folder)
     items = [item for item in items_in(folder) if item.local or not bands]
     if items:

@@ -136,7 +136,7 @@ class KindsSection(_Section):
 class OutputSection(_Section):
     """Where the results go and as what."""
 
-    outdir: str
+    outdir: Annotated[str, Field(min_length=1)]
     """Folder of the results."""
     format: str = "COG"
     """COG, or any GDAL driver that writes: GTiff, PNG, HFA ..."""

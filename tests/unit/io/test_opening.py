@@ -85,6 +85,13 @@ def test_an_item_whose_files_are_elsewhere_does_not_hide_the_rasters_of_its_fold
         open_scene(item.parent)
 
 
+def test_results_in_place_of_an_image_are_said_to_be_results(image: Path) -> None:
+    image.rename(image.with_name("S2-CD.tif"))
+    write_item(image.parent / "item.json", href="S2-CD.tif")
+    with pytest.raises(ProductError, match="holds the results of a comparison: name the images themselves"):
+        open_scene(image.parent)
+
+
 def test_json_alone_in_a_folder_that_is_no_item_is_said_to_be_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "catalog.json").write_text('{"type": "Catalog", "stac_version": "1.0.0"}')
     with pytest.raises(ProductError, match=r"catalog\.json: is a Catalog, not a STAC item"):
