@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import GridError
@@ -65,7 +66,7 @@ def pixel_size_m(geobox: GeoBox) -> float | None:
     if geobox.crs.geographic:
         _, lat = geobox.extent.centroid.coords[0]
         area *= METRES_PER_DEGREE**2 * math.cos(math.radians(lat))
-    return float(math.sqrt(area) * _metres_per_unit(geobox))
+    return float(math.sqrt(area) * (1.0 if geobox.crs.geographic else metres_per_unit(geobox.crs)))
 
 
 def pixel_area_m2(geobox: GeoBox) -> float | None:
@@ -74,10 +75,18 @@ def pixel_area_m2(geobox: GeoBox) -> float | None:
     return None if size is None else size * size
 
 
-def _metres_per_unit(geobox: GeoBox) -> float:
-    if geobox.crs.geographic:
-        return 1.0
-    return float(geobox.crs.proj.axis_info[0].unit_conversion_factor)
+def metres_per_unit(crs: CRS) -> float:
+    """Length of one unit of a CRS in metres; of a degree along the equator."""
+    return METRES_PER_DEGREE if crs.geographic else float(crs.proj.axis_info[0].unit_conversion_factor)
+
+
+def window_of(bounds: Sequence[float], grid: GeoBox) -> Window:
+    """The pixels of a grid that bounds (left, bottom, right, top) in its coordinates touch, at least one."""
+    corners = [~grid.affine * (x, y) for x in bounds[::2] for y in bounds[1::2]]
+    columns, rows = zip(*corners, strict=True)
+    y0, x0 = (min(max(0, math.floor(min(v) + 1e-6)), n - 1) for v, n in zip((rows, columns), grid.shape, strict=True))
+    y1, x1 = (min(n, math.ceil(max(v) - 1e-6)) for v, n in zip((rows, columns), grid.shape, strict=True))
+    return Window(y0, max(y0 + 1, y1), x0, max(x0 + 1, x1))
 
 
 def same_grid(a: GeoBox, b: GeoBox, tolerance_px: float = 1e-3) -> bool:

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from groundshift import errors
 from groundshift.errors import GridError, GroundshiftWarning, MissingInputError, UsageError
 from groundshift.io import vector
-from groundshift.model.grid import METRES_PER_DEGREE, Window, crop, pixel_size_m, snapped
+from groundshift.model.grid import Window, crop, metres_per_unit, pixel_size_m, snapped, window_of
 from groundshift.model.scene import Reader, Scene
 from groundshift.pipelines.job import ChangeJob
 
@@ -67,7 +67,7 @@ def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
     if job.grid.aoi is None:
         return Plan(full=full, window=Window(0, full.shape[0], 0, full.shape[1]), area=None)
     area = vector.aoi_on(*vector.read_aoi(job.grid.aoi), full)
-    return Plan(full=full, window=_bounds_window(area, full), area=area)
+    return Plan(full=full, window=window_of(area.bounds, full), area=area)
 
 
 def _full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -> GeoBox:
@@ -82,9 +82,8 @@ def _full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -
         )
     if abs(size - resolution_m) < 1e-3 * size:
         return native
-    per_unit = METRES_PER_DEGREE if native.crs.geographic else native.crs.proj.axis_info[0].unit_conversion_factor
     corner = native.affine * (0, 0)
-    return snapped(tuple(native.extent.boundingbox), native.crs, resolution_m / per_unit, corner)
+    return snapped(tuple(native.extent.boundingbox), native.crs, resolution_m / metres_per_unit(native.crs), corner)
 
 
 def _size(geobox: GeoBox) -> float:
@@ -110,14 +109,6 @@ def _check_overlap(full: GeoBox, before: Scene, after: Scene, bands: Sequence[st
             f"{before.name} (tile {before.tile or 'unknown'}) and {after.name} (tile {after.tile or 'unknown'}) do not "
             "overlap: choose two images of one place."
         )
-
-
-def _bounds_window(area: BaseGeometry, full: GeoBox) -> Window:
-    corners = np.array([~full.affine * (x, y) for x in area.bounds[::2] for y in area.bounds[1::2]])
-    (x0, y0), (x1, y1) = np.floor(corners.min(0) + 1e-6), np.ceil(corners.max(0) - 1e-6)
-    rows, columns = full.shape
-    x0, y0 = min(max(0, int(x0)), columns - 1), min(max(0, int(y0)), rows - 1)
-    return Window(y0, max(y0 + 1, min(rows, int(y1))), x0, max(x0 + 1, min(columns, int(x1))))
 
 
 def sample_windows(shape: tuple[int, int], pixels: int, seed: int) -> tuple[Window, ...]:
