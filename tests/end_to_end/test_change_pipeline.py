@@ -380,6 +380,9 @@ def test_rasters_are_cloud_optimised(name: str, result: Path) -> None:
 
     valid, faults, oddities = cog_validate(result / name, strict=True, quiet=True)
     assert valid, (faults, oddities)
+    # Of an image of one tile any GeoTIFF is valid.
+    with rasterio.open(result / name) as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
 def test_bands_say_what_they_are(result: Path) -> None:
