@@ -16,9 +16,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection as channels
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import groundshift
 from groundshift.errors import GroundshiftError, ProductError
@@ -55,6 +56,29 @@ class _Worker:
     """Number of the task it is busy with."""
 
 
+@dataclass(eq=False)
+class Started(Generic[R]):
+    """A task that runs beside whatever else the pool does; see :meth:`Pool.start`."""
+
+    _pool: Pool
+    _function: Callable[[Any], R]
+    _argument: Any
+    _describe: Callable[[Any], str]
+    _outcome: Callable[[], R] | None = None
+
+    def result(self) -> R:
+        """Wait for the task.
+
+        Raises:
+            GroundshiftError: as the task raised it, with class and message.
+            TaskError: the task raised anything else.
+            WorkerDied: its worker was killed, or the pool was closed before it was done.
+        """
+        while self._outcome is None:
+            self._pool._proceed(self)
+        return self._outcome()
+
+
 class Pool:
     """Run functions in worker processes; a context manager, at whose end no worker is left.
 
@@ -70,6 +94,8 @@ class Pool:
         self._address_space = address_space
         self._crew: list[_Worker] = []
         self._tasks = 0
+        self._queue: list[Started[Any]] = []
+        self._started: dict[int, Started[Any]] = {}
 
     def __enter__(self) -> Pool:
         self.warm()
@@ -94,6 +120,10 @@ class Pool:
                 worker.process.kill()
         while self._crew:
             _bury(self._crew.pop())
+        lost = [*self._started.values(), *self._queue]
+        self._started, self._queue = {}, []
+        for task in lost:
+            task._outcome = partial(_raise, WorkerDied("the pool was closed before the task was done."))
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -131,6 +161,36 @@ class Pool:
                 on_result(result)
         return [results[number] for number in sorted(results)]
 
+    def start(self, function: Callable[[A], R], argument: A, describe: Callable[[A], str] | None = None) -> Started[R]:
+        """Call ``function(argument)`` in a worker, beside later runs; without workers, when the result is asked for.
+
+        Takes one worker: with a single one, later runs wait. Arguments as for :meth:`run`.
+        """
+        doing = _doing(argument, describe)
+        task = Started(self, function, argument, lambda _: doing)
+        if self.workers:
+            self._queue.append(task)
+            self._give_queued()
+        return task
+
+    def _proceed(self, task: Started[Any]) -> None:
+        if self.workers == 0:
+            value = task._function(task._argument)
+            task._outcome = lambda: value
+            return
+        self._give_queued()
+        for _ in self._collect({}, None):
+            pass
+
+    def _give_queued(self) -> None:
+        while self._queue and (worker := self._idle()) is not None:
+            task = self._queue.pop(0)
+            try:
+                number = self._give(worker, task._function, task._argument, task._describe)
+                self._started[number], task._argument = task, None
+            except WorkerDied as death:
+                task._outcome = partial(_raise, death)
+
     def _results(
         self, function: Callable[[A], R], arguments: Iterable[A], describe: Callable[[A], str] | None
     ) -> Iterator[tuple[int, R]]:
@@ -142,6 +202,7 @@ class Pool:
         given: dict[int, A] = {}
         exhausted = False
         while given or not exhausted:
+            self._give_queued()
             while not exhausted and (worker := self._idle()) is not None:
                 for argument in waiting:
                     given[self._give(worker, function, argument, describe)] = argument
@@ -167,33 +228,40 @@ class Pool:
         try:
             worker.channel.send((self._tasks, function, argument))
         except OSError as error:
-            raise self._dead(worker, argument, describe) from error
+            raise self._dead(worker, _doing(argument, describe)) from error
         worker.task = self._tasks
         return self._tasks
 
     def _collect(self, given: dict[int, A], describe: Callable[[A], str] | None) -> Iterator[tuple[int, Any]]:
-        """Wait for workers that are done; results of an earlier run that failed are dropped."""
+        """Wait for workers that are done; results of an earlier run that failed are dropped.
+
+        What becomes of a started task, death included, is kept for whoever asks for its result.
+        """
         by_channel = {worker.channel: worker for worker in self._crew if worker.task is not None}
         for channel in channels.wait(list(by_channel)):
             worker = by_channel[channel]  # type: ignore[index]
-            argument = given.get(worker.task or 0)
+            started = self._started.pop(worker.task or 0, None)
             try:
                 number, outcome, value = worker.channel.recv()
             except (EOFError, OSError, pickle.UnpicklingError) as error:
-                death = self._dead(worker, argument, describe)
+                if started is not None:
+                    started._outcome = partial(_raise, self._dead(worker, started._describe(None)))
+                    continue
+                death = self._dead(worker, _doing(given.get(worker.task or 0), describe))
                 if worker.task in given:
                     raise death from error
                 continue
             worker.task = None
-            if number in given:
+            if started is not None:
+                started._outcome = partial(_value, outcome, value)
+            elif number in given:
                 yield number, _value(outcome, value)
 
-    def _dead(self, worker: _Worker, argument: Any, describe: Callable[[Any], str] | None) -> WorkerDied:
+    def _dead(self, worker: _Worker, doing: str) -> WorkerDied:
         """Replace a worker that died, and say how."""
         self._crew.remove(worker)
         code = _bury(worker)
         self.warm()
-        doing = describe(argument) if describe is not None else f"over the task {argument!r:.200}"
         return WorkerDied(f"a worker process {_cause(code)} {doing}.")
 
     def _hire(self) -> _Worker:
@@ -234,6 +302,14 @@ def _cause(code: int) -> str:
     name = signal.Signals(-code).name
     hint = " (out of memory? use fewer --workers)" if -code == signal.SIGKILL else ""
     return f"was killed by {name}{hint}"
+
+
+def _doing(argument: Any, describe: Callable[[Any], str] | None) -> str:
+    return describe(argument) if describe is not None else f"over the task {argument!r:.200}"
+
+
+def _raise(error: GroundshiftError) -> Any:
+    raise error
 
 
 def _value(outcome: str, value: Any) -> Any:

@@ -46,6 +46,15 @@ def sleep_or_refuse(x):
     time.sleep(0.5)
     return x
 
+def wait_for(path):
+    deadline = time.monotonic() + 20
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return os.getpid()
+
+def process(_):
+    return os.getpid()
+
 def environment(_):
     names = ("GDAL_NUM_THREADS", "GDAL_SKIP", "OMP_NUM_THREADS", "GDAL_CACHEMAX")
     return {name: os.environ.get(name) for name in names}
@@ -155,6 +164,65 @@ def test_results_of_a_run_that_failed_do_not_leak_into_the_next(tasks: object) -
             with pytest.raises(GridError):
                 pool.run(tasks.sleep_or_refuse, [7, 0])  # type: ignore[attr-defined]
         assert pool.run(math.sqrt, [1, 4, 9]) == [1, 2, 3]
+
+
+def test_a_started_task_runs_beside_later_runs(tasks: object, tmp_path: Path) -> None:
+    with Pool(2) as pool:
+        started = pool.start(tasks.wait_for, str(tmp_path / "go"))  # type: ignore[attr-defined]
+        others = set(pool.run(tasks.process, range(4)))  # type: ignore[attr-defined]
+        (tmp_path / "go").touch()
+        assert {started.result(), *others} == set(pool.pids)
+        assert len(others) == 1
+        assert started.result() == started.result()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_more_tasks_may_be_started_than_there_are_workers(tasks: object, workers: int) -> None:
+    with Pool(workers) as pool:
+        started = [pool.start(tasks.slow_square, x) for x in range(5)]  # type: ignore[attr-defined]
+        assert pool.run(math.sqrt, [4, 9]) == [2, 3]
+        started += [pool.start(tasks.slow_square, x) for x in range(5, 9)]  # type: ignore[attr-defined]
+        assert [task.result() for task in reversed(started)] == [64, 49, 36, 25, 16, 9, 4, 1, 0]
+
+
+def test_without_workers_a_started_task_waits_until_its_result_is_asked_for(tmp_path: Path) -> None:
+    with Pool(0) as pool:
+        started = pool.start(Path.touch, tmp_path / "here")
+        assert not (tmp_path / "here").exists()
+        started.result()
+        assert (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_error_of_a_started_task_arrives_with_its_result_only(tasks: object, workers: int) -> None:
+    with Pool(workers) as pool:
+        started = pool.start(tasks.refuse, 5)  # type: ignore[attr-defined]
+        assert pool.run(math.sqrt, [4, 9, 16]) == [2, 3, 4]
+        for _ in range(2):
+            with pytest.raises(GridError, match="do not overlap, says 5"):
+                started.result()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_death_of_a_started_task_is_told_with_its_result_only(tasks: object, workers: int) -> None:
+    with Pool(workers) as pool:
+        started = pool.start(tasks.die_at_three, 3, lambda x: f"while writing map {x}")  # type: ignore[attr-defined]
+        assert pool.run(tasks.slow_square, range(6)) == [x * x for x in range(6)]  # type: ignore[attr-defined]
+        with pytest.raises(WorkerDied, match="SIGSEGV while writing map 3"):
+            started.result()
+        assert len(pool.pids) == workers
+
+
+def test_closing_ends_a_started_task_and_its_result_says_so(tasks: object, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with Pool(1) as pool:
+        running, queued = (pool.start(tasks.wait_for, str(tmp_path / "never")) for _ in range(2))  # type: ignore[attr-defined]
+        pids = pool.pids
+    assert time.monotonic() - began < 10
+    assert _gone(pids)
+    for task in (running, queued):
+        with pytest.raises(WorkerDied, match="closed before the task was done"):
+            task.result()
 
 
 def test_workers_have_one_thread_each_and_no_vrt(tasks: object) -> None:
