@@ -381,16 +381,17 @@ def test_files_of_somebody_else_stay_unless_forced(images: Any, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "step", ["results._write_polygons", "export._write", "export.styles.write_qml", "results._report"]
+)
 def test_results_that_cannot_all_be_written_leave_none(
-    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    from groundshift.pipelines import results
-
     def full(*_: Any) -> Path:
         raise OutputError("no space left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(results, "_write_polygons", full)
+        patched.setattr(f"groundshift.pipelines.{step}", full)
         with pytest.raises(OutputError):
             gs.detect_changes(*images(texture(), texture(2)), tmp_path / "out", **READ)
     assert {name for name in results_in(tmp_path / "out") if name.endswith((".tif", ".json", ".png"))} == set()

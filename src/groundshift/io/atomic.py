@@ -64,7 +64,9 @@ def writing(path: Path, needed: int | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic(path: str | os.PathLike[str], *, force: bool = True, needed: int | None = None) -> Iterator[Path]:
+def atomic(
+    path: str | os.PathLike[str], *, force: bool = True, needed: int | None = None, named: Path | None = None
+) -> Iterator[Path]:
     """Give a temporary path to write to; at the end of the body it takes the place of ``path`` in one step.
 
     The temporary path has the same name, in a hidden folder beside ``path``; side files written next to it
@@ -74,6 +76,7 @@ def atomic(path: str | os.PathLike[str], *, force: bool = True, needed: int | No
         path: final name; its folder must exist.
         force: False refuses to replace an existing file.
         needed: expected size in bytes, for the message when the disk is full.
+        named: what messages call the file, when it is to be moved later; None: ``path``.
 
     Raises:
         OutputError: it cannot be written, or exists and ``force`` is False.
@@ -81,11 +84,11 @@ def atomic(path: str | os.PathLike[str], *, force: bool = True, needed: int | No
     target = Path(path)
     if not force and os.path.lexists(target):
         raise OutputError(f"cannot write {target}: it exists already; use --force to replace it.")
-    with writing(target, needed):
+    with writing(named or target, needed):
         folder, lock = _claim(target.parent)
         try:
             yield folder / target.name
-            _publish(folder, target)
+            publish(folder, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
@@ -126,8 +129,15 @@ def _claim(parent: Path) -> tuple[Path, int]:
     return folder, lock
 
 
-def _publish(folder: Path, target: Path) -> None:
-    """Sync and rename: side files first, so that whoever sees the file sees them too."""
+def publish(folder: Path, target: Path) -> None:
+    """Move a file of the name of ``target``, with all that lies beside it in ``folder``, to its place.
+
+    Synced, and side files first, so that whoever sees the file sees them too. Both are on one file system.
+
+    Raises:
+        OutputError: there is no such file.
+        OSError: it cannot be moved.
+    """
     made = sorted(folder.iterdir(), key=lambda file: (file.name == target.name, file.name))
     if not made or made[-1].name != target.name:
         raise OutputError(f"cannot write {target}: nothing was written.")

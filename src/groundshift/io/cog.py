@@ -100,6 +100,7 @@ def export(
     overview: Literal["nearest", "average"] = "nearest",
     workers: int = 2,
     force: bool = True,
+    named: Path | None = None,
 ) -> None:
     """Write planes as a georeferenced file, whole or not at all, in memory that does not depend on its size.
 
@@ -115,14 +116,15 @@ def export(
         overview: ``nearest`` for classes, ``average`` for quantities (COG only).
         workers: compression threads.
         force: False refuses to replace a file.
+        named: what messages call the file, when it is to be moved later; None: ``path``.
 
     Raises:
         OutputError: it cannot be written; what was there before is still there.
     """
     if tuple(geobox.shape) != planes.shape[1:] or len(bands) != planes.shape[0]:
         raise ValueError(f"planes of shape {planes.shape} do not fit grid {geobox.shape} and {len(bands)} band tags")
-    target = Path(path)
-    with atomic(target, force=force, needed=planes.nbytes) as temporary:
+    target = named or Path(path)
+    with atomic(path, force=force, needed=planes.nbytes, named=named) as temporary:
         with _gdal(target, planes.nbytes), _described(planes, geobox, bands, nodata, legend, tags) as source:
             options = _options(driver, planes.dtype, overview, workers)
             rasterio.shutil.copy(source, temporary, driver=driver, strict=driver != "JP2OpenJPEG", **options)

@@ -134,20 +134,21 @@ def pieces(
         columns: columns of the whole grid.
         measure: (y, x), a quantity whose mean over each region is wanted.
     """
-    codes = np.ascontiguousarray(labels, np.int32)
+    codes = np.ascontiguousarray(labels, None if labels.dtype == np.uint8 else np.int32)
     region, first = _label(codes, NO_CHANGE, NO_DATA, True)
-    parts, _ = _label(region, -1, -1, False)
+    parts, corner = _label(region, -1, -1, False)
     y, x = first // labels.shape[1], first % labels.shape[1]
     code = codes[y, x].astype(np.int64)
     polygons = _polygons_of(parts, window)
-    owner = np.empty(len(polygons), np.int64)
-    owner[parts[parts >= 0]] = region[parts >= 0]
+    owner = region.reshape(-1)[corner].astype(np.int64)
     by_region = np.argsort(owner, kind="stable")
     outlines = shapely.multipolygons(polygons[by_region], indices=owner[by_region])
     rim = _rim(region, code, window, columns)
-    inside = region >= 0
-    pixels = np.bincount(region[inside], minlength=len(code))
-    total = np.bincount(region[inside], None if measure is None else measure[inside], len(code)).astype(np.float64)
+    inside = np.flatnonzero(region >= 0)
+    number = region.reshape(-1)[inside]
+    pixels = np.bincount(number, minlength=len(code))
+    weights = None if measure is None else measure.reshape(-1)[inside]
+    total = np.bincount(number, weights, len(code)).astype(np.float64)
     first_px = (y + window.y0) * columns + x + window.x0
     return Pieces(shapely.to_wkb(outlines), code, first_px, rim, columns, pixels.astype(np.int64), total)
 
@@ -317,13 +318,14 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
 def _label(labels, skip_a, skip_b, corners):  # type: ignore[no-untyped-def]
     """Regions of equal code in scan order (-1: none) and the first pixel of each; over corners too if asked."""
     height, width = labels.shape
-    parent = np.arange(labels.size).astype(np.int32)
+    parent = np.empty(labels.size, np.int32)
     for y in range(height):
         for x in range(width):
             code = labels[y, x]
             if code == skip_a or code == skip_b:  # noqa: SIM109  numba is faster so
                 continue
             i = y * width + x
+            parent[i] = i
             for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
                 if dy * dx != 0 and not corners:
                     continue
@@ -435,10 +437,10 @@ def _polygons_of(parts: NDArray[np.int32], window: Window) -> NDArray[np.object_
 
 
 def _rim(region: NDArray[np.int32], code: NDArray[np.int64], window: Window, columns: int) -> NDArray[np.int64]:
-    on_rim = np.zeros(region.shape, bool)
-    on_rim[[0, -1], :] = True
-    on_rim[:, [0, -1]] = True
-    y, x = np.nonzero(on_rim & (region >= 0))
+    height, width = region.shape
+    row, column = np.arange(width), np.arange(height) * width
+    rim = np.unique(np.concatenate([row, row + column[-1], column, column + width - 1]))
+    y, x = np.divmod(rim[region.reshape(-1)[rim] >= 0], width)
     number = region[y, x].astype(np.int64)
     return np.stack([(y + window.y0) * columns + x + window.x0, number, code[number]])
 

@@ -21,7 +21,7 @@ from groundshift.change import kinds, registration
 from groundshift.change.registration import Shift
 from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
 from groundshift.execution import lock, memory
-from groundshift.execution.pool import Pool
+from groundshift.execution.pool import Pool, Started
 from groundshift.execution.progress import Advance, Progress, Silent
 from groundshift.io import cog, opening
 from groundshift.io.atomic import free_bytes, sweep, writing
@@ -29,7 +29,8 @@ from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
 from groundshift.model.scene import Checked, OpenOptions, Reader
-from groundshift.pipelines import fitting, ingest, plan, results, stream
+from groundshift.pipelines import export, fitting, ingest, plan, results, stream
+from groundshift.pipelines.export import Exports
 from groundshift.pipelines.fitting import Block, Fitted
 from groundshift.pipelines.ingest import Stack
 from groundshift.pipelines.job import ChangeJob
@@ -37,6 +38,7 @@ from groundshift.pipelines.plan import Plan
 from groundshift.pipelines.stream import ClassifiedStrip, LevelFacts, MeasuredStrip, Scratch, Work
 from groundshift.radiometry import audit
 from groundshift.report import pictures
+from groundshift.report.pictures import DatePictures
 
 _WORK = ".groundshift-work"
 _IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
@@ -76,6 +78,8 @@ class Run:
     levels: list[LevelFacts] = field(default_factory=list)
     classified: list[ClassifiedStrip] = field(default_factory=list)
     audits: tuple[str, str] = ("", "")
+    exports: Exports = field(default_factory=dict)
+    dates: Started[DatePictures] | None = None
 
     @property
     def compared_px(self) -> int:
@@ -422,6 +426,7 @@ def _stream(state: Run) -> None:
     strips = _strips(state)
     with state.stage("compare", len(strips)) as advance:
         state.measured = pool.run(stream.measure, strips, lambda _: advance(1), str)
+    export.begin_early(state, export.measured(state))
     detect = state.job.detect
     limit = _amplitude_limit(state) if detect.context == "none" or detect.fdr is not None else None
     with state.stage("regions", len(strips)) as advance:
@@ -437,11 +442,14 @@ def _stream(state: Run) -> None:
         share = stream.kinds_share(changed)
         parts = pool.run(stream.sample_changed, [replace(strip, share=share) for strip in strips], describe=str)
         amplitude, angle = (np.concatenate(values) for values in zip(*parts, strict=True))
+        # While this process fits the kinds.
+        results.begin_pictures(state)
         model = kinds.fit(
             amplitude, angle, kinds.KindOptions(classes=state.job.kinds.classes, seed=state.job.normalise.seed)
         )
         work = [replace(strip, model=model) for strip in strips]
         state.classified = pool.run(stream.classify, work, lambda _: advance(1), str)
+    export.begin_early(state, [export.classified(state, model.classes)])
 
 
 def _strips(state: Run) -> list[Work]:

@@ -9,8 +9,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -54,6 +55,12 @@ class Stack:
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
         """Reflectance (p, y, x), usable (y, x), and mask codes (y, x) where the pixel itself holds data, else EMPTY."""
         return from_stored(self.dn.read(window), self.mask.read(window, 0), self.scale, self.offset)
+
+    def read_pixels(self, window: Window, where: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Reflectance (p, n) of some pixels of a window, numbered row by row."""
+        dn = np.stack([self.dn.read(window, band).reshape(-1)[where] for band in range(self.dn.shape[0])])
+        mask = self.mask.read(window, 0).reshape(-1)[where]
+        return from_stored(dn[:, None], mask[None], self.scale, self.offset)[0][:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +159,16 @@ def _storable(
 ) -> NDArray[np.generic]:
     if dtype == "float32":
         return np.where(valid & ~saturated, dn, np.nan).astype(np.float32)
-    out = np.where(valid, dn, 0).astype(np.uint16)
-    out[saturated] = SATURATED
+    out = np.empty(dn.shape, np.uint16)
+    _store(np.ascontiguousarray(dn).reshape(-1), valid.reshape(-1), saturated.reshape(-1), SATURATED, out.reshape(-1))
     return out
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _store(dn: Any, valid: Any, saturated: Any, limit: int, out: Any) -> None:
+    for i in range(out.size):
+        value = dn[i] if valid[i] else 0
+        out[i] = limit if saturated[i] else value
 
 
 def _mask(unit: Unit) -> NDArray[np.uint8]:

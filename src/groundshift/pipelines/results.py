@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -21,16 +19,14 @@ import groundshift
 from groundshift import errors
 from groundshift.change import kinds
 from groundshift.change.kinds import KindFacts
-from groundshift.errors import GroundshiftWarning, OutputError
+from groundshift.errors import GroundshiftError, GroundshiftWarning, OutputError
 from groundshift.execution import memory
-from groundshift.io import cog, manifest, reproject, stac_item, styles, vector
+from groundshift.io import cog, manifest, stac_item, vector
 from groundshift.io.atomic import atomic, write_text, writing
-from groundshift.io.cog import BandTag
-from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
-from groundshift.pipelines import stream
+from groundshift.pipelines import export, stream
 from groundshift.pipelines.job import ChangeJob, DetectSection
 from groundshift.report import content, page, pictures
 
@@ -152,19 +148,6 @@ def _nodata_warning(state: Run, i: int) -> GroundshiftWarning | None:
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Raster:
-    """One raster of the results."""
-
-    name: str
-    planes: Planes
-    bands: tuple[BandTag, ...]
-    methods: tuple[Literal["nearest", "bilinear", "angle"], ...]
-    nodata: float
-    title: str
-    classes: bool = False
-
-
 def write(state: Run, begin: float) -> dict[str, Any]:
     """Write everything; the manifest, which says that the rest is complete, comes last.
 
@@ -178,11 +161,12 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
     try:
-        target = _target(state)
+        target = export.target_grid(state)
         looks = _write_files(state, facts, target, files)
+        files = dict(sorted(files.items(), key=lambda file: file[0] not in state.exports))
         _remove_stale(state.outdir, earlier, (path for path, _ in files.values()))
         return _provenance(state, facts, files, looks, target, begin)
-    except OutputError:
+    except GroundshiftError:
         # A part of the results would look like all of them.
         for path, _ in files.values():
             path.unlink(missing_ok=True)
@@ -191,80 +175,19 @@ def write(state: Run, begin: float) -> dict[str, Any]:
 
 def _write_files(state: Run, facts: Sequence[KindFacts], target: GeoBox, files: dict[str, tuple[Path, str]]) -> _Looks:
     """Rasters, polygons and pictures; each is noted in ``files`` as soon as it is there."""
-    rasters = _rasters(state, len(facts))
+    rasters = [*export.measured(state), export.classified(state, len(facts))]
     with state.stage("write", len(rasters) + 2) as advance:
         for raster in rasters:
-            files[raster.name] = _export(state, raster, target, len(facts)), raster.title
-            advance(1)
+            export.begin(state, raster, max(1, state.pool.workers))
         files["changes"] = _write_polygons(state, facts, target), "polygons of change"
         advance(1)
         looks = _pictures(state, facts)
         files |= _write_pictures(state, looks, facts)
         advance(1)
+        for raster in rasters:
+            files[raster.name] = export.finish(state, raster.name), raster.title
+            advance(1)
     return looks
-
-
-def _rasters(state: Run, count: int) -> list[_Raster]:
-    scratch = state.scratch
-    assert scratch is not None
-    amplitude = BandTag("amplitude", "standard deviations of no change", "length of the normalised difference vector")
-    angle = BandTag("angle", "degrees", "angle of the normalised difference to the reference vector, 0 to 180")
-    found = [
-        _Raster("CVA", scratch.cva, (amplitude, angle), ("bilinear", "angle"), np.nan, "amplitude and angle"),
-        _Raster(
-            "S2-CD",
-            scratch.labels,
-            (BandTag("change", "", f"0 no change, 1 to {count} kinds of change, 255 no data"),),
-            ("nearest",),
-            NO_DATA,
-            "map of change",
-            classes=True,
-        ),
-    ]
-    if scratch.p_value is not None:
-        p = BandTag("p-value", "", "probability of a larger amplitude where nothing changed, pixel by pixel")
-        found.append(_Raster("p-value", scratch.p_value, (p,), ("bilinear",), np.nan, "p-value of the amplitude"))
-    return found
-
-
-def _target(state: Run) -> GeoBox:
-    native, asked = state.plan.geobox, state.job.grid.projection
-    if asked.strip().lower() == "native" or native.crs is None:
-        return native
-    target = reproject.target_geobox(native, asked, state.job.grid.resolution)
-    return native if target.crs == native.crs else target
-
-
-def _export(state: Run, raster: _Raster, target: GeoBox, count: int) -> Path:
-    planes = raster.planes
-    if target != state.plan.geobox:
-        planes = Planes.create(
-            state.work / f"{raster.name}-projected.bin", (len(raster.bands), *target.shape), planes.dtype
-        )
-        job = reproject.Reprojection(raster.planes, state.plan.geobox, planes, target, raster.methods, raster.nodata)
-        state.pool.run(reproject.write_block, zip(itertools.repeat(job), job.windows(), strict=False), describe=str)
-    driver = state.job.output.format
-    if raster.classes:
-        driver = cog.check_driver(driver, "uint8", 1)
-    path = state.outdir / f"{raster.name}{cog.extension(driver)}"
-    cog.export(
-        planes,
-        target,
-        path,
-        bands=raster.bands,
-        driver=driver,
-        nodata=raster.nodata,
-        legend=change_legend(count) if raster.classes else None,
-        tags={"SOFTWARE": f"groundshift {groundshift.__version__}"},
-        overview="nearest" if raster.classes else "average",
-        workers=max(1, state.pool.workers),
-    )
-    if raster.classes:
-        styles.write_qml(path, styles.classes_qml(change_legend(count)))
-    elif raster.name == "CVA":
-        limit = np.sqrt(state.fitted.threshold) if state.fitted else 5.0
-        styles.write_qml(path, styles.ramp_qml(0.0, float(4 * limit), unit="sigma"))
-    return path
 
 
 def _write_polygons(state: Run, facts: Sequence[KindFacts], target: GeoBox) -> Path:
@@ -295,32 +218,32 @@ def _write_polygons(state: Run, facts: Sequence[KindFacts], target: GeoBox) -> P
 
 @dataclass(frozen=True, eq=False)
 class _Looks:
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
     change: NDArray[np.uint8]
     composition: str
     step: int
-
-    @cached_property
-    def bare(self) -> dict[str, bytes]:
-        """PNG of the pictures without title or legend, encoded once for the files and the report."""
-        return {name: pictures.png(getattr(self, name)) for name in ("before", "after", "change")}
+    bare: dict[str, bytes]
+    """PNG of the pictures without title or legend, encoded once for the files and the report."""
 
 
-def _pictures(state: Run, facts: Sequence[KindFacts]) -> _Looks:
+def begin_pictures(state: Run) -> None:
+    """Begin the pictures of the two dates, for which everything is there once it is measured."""
     dates = []
     for i in range(2):
         images, valid = zip(*(strip.pictures[i] for strip in state.measured), strict=True)
         dates.append((np.concatenate(images, axis=1), np.concatenate(valid)))
-    law = pictures.common_stretch(*dates)
-    before, after = (pictures.stretch(image, valid, law) for image, valid in dates)
+    state.dates = state.pool.start(pictures.of_dates, dates, lambda _: "drawing the pictures of the two dates")
+
+
+def _pictures(state: Run, facts: Sequence[KindFacts]) -> _Looks:
+    assert state.dates is not None
     labels, share = (
         np.concatenate(parts) for parts in zip(*(strip.picture for strip in state.classified), strict=True)
     )
-    legend = change_legend(len(facts))
-    change = pictures.change_picture(labels, pictures.base_grey(before, after), legend, share)
+    before, after, base = state.dates.result()
+    change = pictures.change_picture(labels, base, change_legend(len(facts)), share)
     name = pictures.true_colour(state.job.grid.bands).name
-    return _Looks(before, after, change, name, pictures.quicklook_step(tuple(state.plan.geobox.shape)))
+    bare = {"before": before, "after": after, "change": pictures.png(change)}
+    return _Looks(change, name, pictures.quicklook_step(tuple(state.plan.geobox.shape)), bare)
 
 
 def _write_pictures(state: Run, looks: _Looks, facts: Sequence[KindFacts]) -> dict[str, tuple[Path, str]]:

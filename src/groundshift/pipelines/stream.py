@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,8 @@ from groundshift.report.pictures import LabelQuicklook, ReflectanceQuicklook
 
 HISTOGRAM_EDGES = np.geomspace(0.05, 500.0, 121)
 """Bins of the amplitude."""
+_DROPPED = 23 - 13
+"""Last bits of an amplitude, which :func:`round_mantissa` sets to zero."""
 _KINDS_SAMPLE = 400_000
 _POLAR_SAMPLE = 20_000
 _SCAN_BYTES = 2**25
@@ -141,20 +145,31 @@ def _write_measured(work: Work, block: Block, inner: Window) -> NDArray[np.int64
 
 
 def _histogram(amplitude: NDArray[np.float32]) -> NDArray[np.int64]:
-    finite = amplitude[np.isfinite(amplitude)]
+    """Counts by bin of an amplitude that was rounded: its few distinct values are counted first."""
+    first, last = (int(edge) >> _DROPPED for edge in HISTOGRAM_EDGES[[0, -1]].astype(np.float32).view(np.uint32))
+    count = np.zeros(last - first + 3, np.int64)
+    _count_values(amplitude.reshape(-1).view(np.uint32), first - 1, _DROPPED, count)
+    values = (np.arange(first - 1, last + 2, dtype=np.uint32) << _DROPPED).view(np.float32)
     low, high = np.log(HISTOGRAM_EDGES[[0, -1]])
     bins = len(HISTOGRAM_EDGES) - 1
-    with np.errstate(divide="ignore"):
-        index = (np.log(finite) - low) * (bins / (high - low))
-    inside = index[(index >= 0) & (index < bins)].astype(np.intp)
-    return np.bincount(inside, minlength=bins).astype(np.int64)
+    index = (np.log(values) - low) * (bins / (high - low))
+    inside = (index >= 0) & (index < bins)
+    return np.bincount(index[inside].astype(np.intp), count[inside], bins).astype(np.int64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _count_values(raw: Any, first: int, dropped: int, count: Any) -> None:
+    for i in range(raw.size):
+        value = np.int64(raw[i] >> np.uint32(dropped)) - first
+        if 0 <= value < count.size:
+            count[value] += 1
 
 
 def _thinned(
     reflectance: NDArray[np.float32], valid: NDArray[np.bool_], work: Work
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     look = ReflectanceQuicklook(valid.shape, len(work.picture_bands), work.step)
-    look.add(Window(0, valid.shape[0], 0, valid.shape[1]), reflectance[list(work.picture_bands)], valid)
+    look.add(Window(0, valid.shape[0], 0, valid.shape[1]), [reflectance[band] for band in work.picture_bands], valid)
     return look.result()
 
 
@@ -307,17 +322,14 @@ def classify(work: Work) -> ClassifiedStrip:
 def _table(
     work: Work, changed: NDArray[np.bool_], cva: NDArray[np.float32], labels: NDArray[np.uint8], classes: int
 ) -> KindTable:
-    """Sums by kind over the changed pixels; only the rows that hold any are read."""
-    rows = np.flatnonzero(changed.any(axis=1))
-    if not len(rows) or work.fitted is None:
+    """Sums by kind over the changed pixels."""
+    where = np.flatnonzero(changed)
+    if not len(where) or work.fitted is None:
         nothing = np.zeros((2, 0), np.float32)
         return kinds.summarise(np.zeros(0, np.uint8), nothing[0], nothing[0], *_no_bands(work), classes)
-    part = Window(work.window.y0 + int(rows[0]), work.window.y0 + int(rows[-1]) + 1, 0, work.window.shape[1])
-    local = slice(int(rows[0]), int(rows[-1]) + 1)
-    mask = changed[local]
-    before, after = (stack.read(part)[0][:, mask] for stack in work.scratch.stacks)
-    after = work.fitted.normalised(after)
-    return kinds.summarise(labels[local][mask], cva[0][local][mask], cva[1][local][mask], before, after, classes)
+    before, after = (stack.read_pixels(work.window, where) for stack in work.scratch.stacks)
+    amplitude, angle = cva.reshape(2, -1)[:, where]
+    return kinds.summarise(labels.reshape(-1)[where], amplitude, angle, before, work.fitted.normalised(after), classes)
 
 
 def _no_bands(work: Work) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

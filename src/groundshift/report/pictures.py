@@ -74,25 +74,43 @@ def quicklook_step(shape: tuple[int, int], longest_px: int = LONGEST_PX) -> int:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add_values(total: Any, count: Any, values: Any, valid: Any, y0: int, x0: int, step: int) -> None:
-    """Add the valid pixels of a window that starts at (y0, x0) to the sums and counts of their cells."""
+def _add_values(total: Any, values: Any, valid: Any, y0: int, x0: int, step: int) -> None:
+    """Add the valid pixels of a window that starts at (y0, x0) to the sums of their cells."""
     for y in range(valid.shape[0]):
-        row = (y0 + y) // step
-        for x in range(valid.shape[1]):
-            if valid[y, x]:
-                column = (x0 + x) // step
-                count[row, column] += 1
-                for band in range(values.shape[0]):
-                    total[band, row, column] += values[band, y, x]
+        row, x, line, usable = (y0 + y) // step, 0, values[y], valid[y]
+        while x < valid.shape[1]:
+            column = (x0 + x) // step
+            end = min(valid.shape[1], (column + 1) * step - x0)
+            cell = total[row, column]
+            for inner in range(x, end):
+                cell += line[inner] if usable[inner] else np.float32(0)
+            total[row, column], x = cell, end
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _add_codes(count: Any, slot: Any, labels: Any, y0: int, x0: int, step: int) -> None:
-    """Count the codes of a window that starts at (y0, x0) in their cells; ``slot`` is the layer of each code."""
+    """Count the codes of a window that starts at (y0, x0) in their cells; ``slot`` is the layer of each code or -1."""
     for y in range(labels.shape[0]):
-        row = (y0 + y) // step
+        row, x = (y0 + y) // step, 0
+        while x < labels.shape[1]:
+            column = (x0 + x) // step
+            end = min(labels.shape[1], (column + 1) * step - x0)
+            for inner in range(x, end):
+                layer = slot[labels[y, inner]]
+                if layer >= 0:
+                    count[layer, row, column] += 1
+            x = end
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _meet(labels: Any, met: Any) -> None:
+    for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
-            count[slot[labels[y, x]], row, (x0 + x) // step] += 1
+            met[labels[y, x]] = True
+
+
+_VALID = np.array([-1, 0], np.int16)
+"""Layer of pixels that are not and that are valid."""
 
 
 @dataclass
@@ -117,9 +135,16 @@ class ReflectanceQuicklook:
         self.total = np.zeros((self.bands, rows, columns), np.float32)
         self.count = np.zeros((rows, columns), np.uint16)
 
-    def add(self, window: Window, reflectance: NDArray[np.floating], valid: NDArray[np.bool_]) -> None:
-        """Add a window: reflectance (band, y, x), valid (y, x)."""
-        _add_values(self.total, self.count, reflectance, valid, window.y0, window.x0, self.step)
+    def add(
+        self,
+        window: Window,
+        reflectance: NDArray[np.floating] | Sequence[NDArray[np.floating]],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        """Add a window: reflectance (band, y, x) or (y, x) of each band, valid (y, x)."""
+        for total, values in zip(self.total, reflectance, strict=True):
+            _add_values(total, values, valid, window.y0, window.x0, self.step)
+        _add_codes(self.count[None], _VALID, valid.view(np.uint8), window.y0, window.x0, self.step)
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Mean reflectance (band, y, x), 0 where no pixel was valid; and valid (y, x)."""
@@ -153,7 +178,9 @@ class LabelQuicklook:
 
     def add(self, window: Window, labels: NDArray[np.uint8]) -> None:
         """Add a window of the map: labels (y, x), 0 no change, 1..k kinds, 255 no data."""
-        met = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+        seen = np.zeros(256, bool)
+        _meet(labels, seen)
+        met = np.flatnonzero(seen)
         for code in met[self.slot[met] < 0]:
             self.slot[code] = len(self.count)
             self.count = np.concatenate([self.count, np.zeros_like(self.count, shape=(1, *self.count.shape[1:]))])
@@ -281,6 +308,17 @@ def change_picture(
     nothing = labels == NO_DATA
     picture[nothing] = _hatch(labels.shape)[nothing][:, None]
     return np.rint(picture).astype(np.uint8)
+
+
+DatePictures = tuple[bytes, bytes, NDArray[np.uint8]]
+"""Before and after as PNG, and the grey ground under the map."""
+
+
+def of_dates(dates: Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> DatePictures:
+    """Draw both dates, given as (reflectance (3, y, x), valid (y, x)), in one stretch. A task for a worker."""
+    law = common_stretch(*dates)
+    before, after = (stretch(image, valid, law) for image, valid in dates)
+    return png(before), png(after), base_grey(before, after)
 
 
 # ---- a picture that can go on a slide ------------------------------------------------------------------------------

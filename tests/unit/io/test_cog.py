@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,17 @@ def test_a_file_that_gdal_left_incomplete_without_a_word_is_not_published(
     with pytest.raises(OutputError, match=r"truncated|written"):
         export(classes, GRID, tmp_path / "x.tif", bands=CLASS)
     assert not list(tmp_path.glob("x.tif*"))
+
+
+def test_messages_tell_of_the_place_where_the_file_will_be(
+    classes: Planes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise rasterio.errors.RasterioIOError("no space left on device")
+
+    monkeypatch.setattr(module.rasterio.shutil, "copy", fail)
+    final = tmp_path / "results" / "map.tif"
+    with pytest.raises(OutputError, match=re.escape(f"cannot write {final}: no space left")):
+        export(classes, GRID, tmp_path / "x.tif", bands=CLASS, named=final)
+    with pytest.raises(OutputError, match=re.escape(f"cannot write {final}: its folder does not exist")):
+        export(classes, GRID, tmp_path / "gone" / "x.tif", bands=CLASS, named=final)

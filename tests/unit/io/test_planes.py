@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,7 @@ def test_deleted_planes_leave_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.floats(width=32, min_value=-(2.0**126), max_value=2.0**126) | st.just(float("nan")))
 def test_rounding_keeps_thirteen_binary_digits_and_twice_is_once(value: float) -> None:
     array = np.array([value], np.float32)
@@ -128,3 +130,14 @@ def test_rounding_keeps_thirteen_binary_digits_and_twice_is_once(value: float) -
 
 def test_infinity_stays_infinity() -> None:
     assert np.array_equal(round_mantissa(np.array([np.inf, -np.inf], np.float32)), [np.inf, -np.inf])
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1), st.integers(5, 20))
+def test_rounding_is_half_to_even_for_every_pattern_of_bits(patterns: list[int], bits: int) -> None:
+    values = np.array(patterns, np.uint32).view(np.float32)
+    rounded = round_mantissa(values, bits)
+    step = 1 << (23 - bits)
+    for value, result in zip(values.view(np.uint32).tolist(), rounded.view(np.uint32).tolist(), strict=True):
+        finite = value & 0x7F800000 != 0x7F800000
+        assert result == (step * round(Fraction(value, step)) if finite else value)

@@ -111,3 +111,17 @@ def test_a_sample_block_is_what_the_planes_would_hold(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample.valid, block.valid)
     np.testing.assert_allclose(sample.before[:, block.valid], block.before[:, block.valid])
     assert np.isfinite(sample.before).all()
+
+
+def test_some_pixels_are_read_as_the_window_would_be(tmp_path: Path) -> None:
+    stack = stack_of(reader(offset=-1000), tmp_path)
+    window = Window(40, 1100, 0, 70)
+    where = np.flatnonzero(np.random.default_rng(3).random(window.shape) < 0.1)
+    everything = stack.read(window)[0]
+    assert np.array_equal(stack.read_pixels(window, where), everything.reshape(2, -1)[:, where], equal_nan=True)
+
+
+def test_numbers_that_are_not_valid_become_zero_and_saturated_ones_the_largest() -> None:
+    dn = np.array([[7, 8, 9, 10]], np.uint16)
+    valid, saturated = np.array([[True, False, True, False]]), np.array([[False, False, True, True]])
+    assert ingest._storable(dn, valid, saturated, "uint16").tolist() == [[7, 0, 65535, 65535]]
