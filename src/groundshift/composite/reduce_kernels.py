@@ -24,6 +24,7 @@ LANES = 64
 _STRIP_VALUES = 1 << 18
 """Values that are read ahead for the geometric median: 1 MB."""
 _NEVER = np.float32(np.inf)
+_EQUAL = 1 + 1e-12
 _HIT = np.float32(1e-24)
 """Squared distance below which an iterate is the observation itself."""
 
@@ -160,7 +161,7 @@ def take(reflectance: Float32, source: NDArray[np.int16], rows: Rows, out: Float
 def medoid(reflectance: Float32, valid: Bool, rows: Rows, source: NDArray[np.int16], count: NDArray[np.uint16]) -> bool:
     """Write the scene whose distances to all other valid ones have the least sum, in float64; the first of equals.
 
-    Each sum is taken by rising index, so that equal observations have equal sums to the last bit.
+    Sums that differ by rounding only are equal: the two middle ones of an even number along a line.
     """
     times, bands, _, width = reflectance.shape
     values = np.zeros((times, bands, COLUMNS), np.float32)
@@ -183,10 +184,11 @@ def medoid(reflectance: Float32, valid: Bool, rows: Rows, source: NDArray[np.int
                 for j in range(i + 1, useful):
                     _add_distance(values[i], values[j], mask[i], mask[j], squares, sums[i], sums[j])
             for k in range(size):
-                best, chosen = np.inf, -1
+                least, chosen = np.inf, -1
                 for i in range(useful):
-                    if mask[i, k] > 0 and sums[i, k] < best:
-                        best, chosen = sums[i, k], seen[i]
+                    least = sums[i, k] if mask[i, k] > 0 and sums[i, k] < least else least
+                for i in range(useful - 1, -1, -1):
+                    chosen = seen[i] if mask[i, k] > 0 and sums[i, k] <= least * _EQUAL else chosen
                 source[y, x0 + k], count[y, x0 + k] = chosen, number[k]
     return finite
 
