@@ -182,7 +182,7 @@ def statistics(sample: OverlapSample, options: BalanceOptions | None = None) -> 
             return _nothing(len(x))
         residual = _standard(y, kept, turn == 0) - _standard(x, kept, turn == 0)
         middle, scale = _robust(residual[:, kept])
-        kept = (np.abs(residual - middle) <= options.cut * scale + 1e-9).all(axis=0)
+        kept = np.asarray((np.abs(residual - middle) <= options.cut * scale + 1e-9).all(axis=0))
     if kept.sum() < options.min_pixels:
         return _nothing(len(x))
     x, y = x[:, kept], y[:, kept]
@@ -257,9 +257,9 @@ def apply(balance: Balance, scene: int, reflectance: NDArray[np.floating]) -> ND
     if len(reflectance) != gain.size:
         raise InputError(f"the colour balance is for {gain.size} bands, scene {scene} has {len(reflectance)}.")
     shape = (-1, *(1,) * (reflectance.ndim - 1))
-    out = reflectance * gain.astype(np.float32).reshape(shape)
+    out: NDArray[np.float32] = reflectance.astype(np.float32) * gain.astype(np.float32).reshape(shape)
     out += offset.astype(np.float32).reshape(shape)
-    return out.astype(np.float32, copy=False)
+    return out
 
 
 def _gains(
@@ -277,7 +277,7 @@ def _gains(
     scale = float(np.mean([each.count for each in overlaps.values()])) if overlaps else 1.0
     while True:
         found = _potentials(list(overlaps), ratio, weight / scale, area, np.zeros(area.size), options.belief, held)
-        beyond = {i: float(np.clip(found[i], low, high)) for i in np.flatnonzero((found < low) | (found > high))}
+        beyond = {int(i): float(np.clip(found[i], low, high)) for i in np.flatnonzero((found < low) | (found > high))}
         if not set(beyond) - set(held):
             return np.exp(found), set(held) - {reference}
         held |= beyond

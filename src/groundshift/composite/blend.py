@@ -134,7 +134,7 @@ def edge_distance(mask: Mask, most_px: float) -> Float32:
         return np.full(mask.shape, most_px, np.float32)
     if not mask.any():
         return np.zeros(mask.shape, np.float32)
-    return np.minimum(ndimage.distance_transform_edt(mask), most_px).astype(np.float32)
+    return np.asarray(np.minimum(ndimage.distance_transform_edt(mask), most_px), np.float32)
 
 
 def _radii(options: BlendOptions) -> list[float]:

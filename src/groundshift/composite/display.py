@@ -4,7 +4,7 @@ A two-pass kernel: histograms of blocks (:func:`summarise`) are added in any ord
 (:func:`fit`) and laid on every pixel (:func:`apply`). All bands share the curve, so that grey stays grey.
 
 The curve gives each reflectance as many grey levels as there are pixels of it, within limits: its slope stays between
-a part and a multiple of that of a plain stretch. That is what contrast limited equalisation (CLAHE) does to tiles,
+a part and a multiple of that of an asinh stretch. That is what contrast limited equalisation (CLAHE) does to tiles,
 done once and for all. What lies beyond the percentiles is not clipped, but shares a few levels at either end.
 """
 
@@ -36,9 +36,12 @@ class ToneOptions:
     high_percent: float = 99.5
     """Percentiles over all pixels and bands between which the curve is drawn."""
     equalise: float = 0.5
-    """Between a plain stretch (0) and the same number of pixels at each level (1)."""
+    """Between an asinh stretch (0) and the same number of pixels at each level (1)."""
+    knee: float = 0.08
+    """Reflectance above the lower percentile where the asinh turns from a straight line into a logarithm: without it
+    clouds and snow would leave few levels to dark ground. Measured beside true colour images of products."""
     least_slope: float = 0.35
-    """Of that of the plain stretch; keeps texture where few pixels lie, in the brightest tenth above all."""
+    """Of that of the asinh stretch; keeps texture where few pixels lie, in the brightest tenth above all."""
     most_slope: float = 3.0
     """The clip limit of CLAHE."""
     toe: int = 8
@@ -51,8 +54,8 @@ class ToneOptions:
             raise UsageError(
                 f"percentiles {self.low_percent:g} and {self.high_percent:g}: expected 0 <= low < high <= 100."
             )
-        if not (0 <= self.equalise <= 1 and 0 < self.least_slope <= 1 <= self.most_slope):
-            raise UsageError(f"these tone options cannot be: {self}; slopes lie on either side of 1, equalise in 0..1.")
+        if not (0 <= self.equalise <= 1 and 0 < self.least_slope <= 1 <= self.most_slope and self.knee > 0):
+            raise UsageError(f"these tone options cannot be: {self}; slopes on either side of 1, equalise in 0..1.")
         if min(self.toe, self.shoulder) < 1 or self.toe + self.shoulder > 128:
             raise UsageError(
                 f"toe of {self.toe} and shoulder of {self.shoulder} levels: expected 1 or more, 128 together."
@@ -79,7 +82,7 @@ def summarise(reflectance: NDArray[np.floating], valid: NDArray[np.bool_]) -> ND
 
 def merge(histograms: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """The histogram of several blocks, in any order."""
-    return np.sum(histograms, axis=0)
+    return np.asarray(np.sum(histograms, axis=0))
 
 
 def fit(histogram: NDArray[np.int64], options: ToneOptions | None = None) -> ToneCurve:
@@ -101,7 +104,8 @@ def fit(histogram: NDArray[np.int64], options: ToneOptions | None = None) -> Ton
     low, high = (float(np.interp(q / 100, rising, edges)) for q in (options.low_percent, options.high_percent))
     high = max(high, low + 20 * STEP)
     inside = np.clip((np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)) / STEP, 0, None)
-    slope = _slope(histogram, inside, options)
+    plain = 1 / np.hypot(np.maximum(edges[:-1] + STEP / 2 - low, 0) / options.knee, 1)
+    slope = _slope(histogram, inside, plain, options)
     inner = np.concatenate([[0], np.cumsum(slope * inside)])
     inner /= inner[-1]
     toe = np.clip((edges - LOWEST) / max(low - LOWEST, STEP), 0, 1) ** 4
@@ -122,13 +126,12 @@ def apply(curve: ToneCurve, reflectance: NDArray[np.floating], valid: NDArray[np
     return np.where(usable, found, np.uint8(NO_DATA))
 
 
-def _slope(histogram: NDArray[np.int64], inside: Float64, options: ToneOptions) -> Float64:
-    """Levels a bin takes, in units of the plain stretch, limited; what the limits cut off is spread evenly."""
+def _slope(histogram: NDArray[np.int64], inside: Float64, plain: Float64, options: ToneOptions) -> Float64:
+    """Share of the levels that each bin takes, limited by those of the plain stretch; what is cut off is spread."""
     density = ndimage.gaussian_filter1d(histogram * (inside > 0).astype(np.float64), 4)
-    width = inside.sum()
-    equal = density / max(float((density * inside).sum()) / width, 1e-12)
-    slope = (1 - options.equalise) + options.equalise * equal
+    plain, equal = (each / max(float((each * inside).sum()), 1e-12) for each in (plain, density))
+    slope = (1 - options.equalise) * plain + options.equalise * equal
     for _ in range(20):
-        slope = np.clip(slope, options.least_slope, options.most_slope)
-        slope *= width / float((slope * inside).sum())
+        slope = np.clip(slope, options.least_slope * plain, options.most_slope * plain)
+        slope /= float((slope * inside).sum())
     return np.asarray(slope)

@@ -207,7 +207,7 @@ def _grow(labels: Labels, valid: Mask, level: NDArray[np.uint8]) -> None:  # pra
     for y in range(rows):
         for x in range(columns):
             if labels[y, x] >= 0:
-                _offer(y, x, labels, valid, level, step, following, offered, head, tail, 255)
+                _offer(y, x, labels, valid, level, step, following, offered, head, tail)
     top = 255
     while top >= 0:
         at = head[top]
@@ -219,13 +219,13 @@ def _grow(labels: Labels, valid: Mask, level: NDArray[np.uint8]) -> None:  # pra
             tail[top] = -1
         y, x = at // columns, at % columns
         labels[y, x] = offered[at]
-        highest = _offer(y, x, labels, valid, level, step, following, offered, head, tail, 255)
+        highest = _offer(y, x, labels, valid, level, step, following, offered, head, tail)
         top = max(top, highest)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _offer(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    y, x, labels, valid, level, step, following, offered, head, tail, most
+    y, x, labels, valid, level, step, following, offered, head, tail
 ):
     """Offer the label of a pixel to its undecided neighbours; return the highest level that was queued."""
     rows, columns = labels.shape
@@ -238,7 +238,7 @@ def _offer(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
         if offered[at] >= 0:
             continue
         offered[at] = label
-        queue = min(int(level[v, u]), most)
+        queue = int(level[v, u])
         following[at] = -1
         if tail[queue] < 0:
             head[queue] = at
