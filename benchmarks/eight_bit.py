@@ -1,9 +1,9 @@
-"""8-bit rendering beside a product's own true colour image (TCI), on a real tile: what is clipped, what texture is left.
+"""8-bit rendering beside a product's own true colour image (TCI) on a real tile: what is clipped, what texture is left.
 
 The R60m bands of the Level-2A product T29UNU 2022-10-05 of ../shared/data/safe (60 % cloud, sea, fields) against its
-TCI_60m. Clipped: share of the values of valid pixels at the darkest or at the brightest code. Local contrast: mean standard deviation of codes over
-3 x 3 pixels, of the tenth of the pixels with the lowest and the highest reflectance. Target: less clipped, and more
-contrast at both ends. Pictures go to benchmarks/results/.
+TCI_60m. Clipped: share of the values of valid pixels at the darkest or at the brightest code. Local contrast: mean
+standard deviation of codes over 3 x 3 pixels, of the tenth of the pixels with the lowest and the highest reflectance.
+Target: less clipped, and more contrast at both ends. Pictures go to benchmarks/results/.
 
     python benchmarks/eight_bit.py
 """

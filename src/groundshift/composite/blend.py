@@ -95,15 +95,20 @@ def blend(
         return out
     usable = np.stack([valid[i] & (labels >= 0) for i in present])
     inside = np.stack([labels == i for i in present])
-    ramps = [weights(usable, inside, radius) for radius in _radii(options)]
-    near = (ramps[-1].max(axis=0) < 1) & (labels >= 0)
+    across, depth = _distances(usable, inside, options.radius_px)
+    near = (_weights(across, depth, options.radius_px).max(axis=0) < 1) & (labels >= 0)
+    if not near.any():
+        return out
+    box = _box(near, halo_px(options))
+    part, near, usable = out[:, *box], near[box], usable[:, *box]
+    ramps = [_weights(across[:, *box], depth[:, *box], radius) for radius in _radii(options)]
     for band in range(stack.shape[1]):
-        mixed = np.zeros(labels.shape, np.float32)
+        mixed = np.zeros(near.shape, np.float32)
         for k, i in enumerate(present):
-            image = np.where(usable[k], stack[i, band], 0).astype(np.float32)
+            image = np.where(usable[k], stack[i, band][box], 0).astype(np.float32)
             for ramp, detail in zip(ramps, _details(image, usable[k], len(ramps) - 1), strict=True):
                 mixed += ramp[k] * detail
-        out[band, near] = mixed[near]
+        part[band, near] = mixed[near]
     return out
 
 
@@ -115,14 +120,21 @@ def weights(valid: Mask, inside: Mask, radius_px: float) -> Float32:
         inside: (scene, y, x) True where the label is that of the scene.
         radius_px: where a scene has faded out beyond the seam.
     """
-    out = np.empty(valid.shape, np.float32)
-    for weight, usable, own in zip(out, valid, inside, strict=True):
-        across = edge_distance(own, radius_px) - edge_distance(~own, radius_px)
-        ramp = np.clip(0.5 + across / np.float32(2 * radius_px), 0, 1)
-        weight[...] = ramp * edge_distance(usable, radius_px) / np.float32(radius_px)
+    return _weights(*_distances(valid, inside, radius_px), radius_px)
+
+
+def _distances(valid: Mask, inside: Mask, most_px: float) -> tuple[Float32, Float32]:
+    """(scene, y, x) distance across the seam, positive inside, and from the edge of what is valid, limited."""
+    across = np.stack([edge_distance(own, most_px) - edge_distance(~own, most_px) for own in inside])
+    return across, np.stack([edge_distance(each, most_px) for each in valid])
+
+
+def _weights(across: Float32, depth: Float32, radius_px: float) -> Float32:
+    radius = np.float32(radius_px)
+    out = np.clip(0.5 + across / (2 * radius), 0, 1) * np.minimum(depth / radius, 1)
     total = out.sum(axis=0)
     out /= np.where(total > 0, total, np.float32(1))
-    return out
+    return np.asarray(out, np.float32)
 
 
 def edge_distance(mask: Mask, most_px: float) -> Float32:
@@ -166,6 +178,13 @@ def _spline(image: Float32, step: int) -> Float32:
             out[: max(len(part) - taps, 0)] += part[taps:]
         image = np.moveaxis(out, 0, axis)
     return image
+
+
+def _box(mask: Mask, halo: int) -> tuple[slice, slice]:
+    """Rows and columns that hold a mask and a halo around it."""
+    spans = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    rows, columns = (slice(max(int(at[0]) - halo, 0), int(at[-1]) + halo + 1) for at in spans)
+    return rows, columns
 
 
 def _paste(stack: NDArray[np.floating], labels: NDArray[np.int16]) -> Float32:
