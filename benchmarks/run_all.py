@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "false_alarms_generated": ("--quick", "--pixels", "1000000"),
     "reading": ("--size", SMALL),
     "full_tile": ("--sizes", SMALL, "--runs", "1"),
+    "composites": ("--quick",),
     "peer_numpy": ("--size", SMALL, "--runs", "1"),
     "peer_otb": ("--size", SMALL, "--runs", "1"),
 }

@@ -182,7 +182,7 @@ def medoid(reflectance: Float32, valid: Bool, rows: Rows, source: NDArray[np.int
             sums[:useful] = 0
             for i in range(useful):
                 for j in range(i + 1, useful):
-                    _add_distance(values[i], values[j], mask[i], mask[j], squares, sums[i], sums[j])
+                    _add_distance(values, mask, i, j, squares, sums)
             for k in range(size):
                 least, chosen = np.inf, -1
                 for i in range(useful):
@@ -320,7 +320,7 @@ def _sort(values: Float32, n: int) -> None:
         while True:
             for i in range(n - d):
                 if i & p == r:
-                    _exchange(values[i], values[i + d])
+                    _exchange(values, i, i + d)
             if q == p:
                 break
             d, q, r = q - p, q // 2, p
@@ -328,11 +328,11 @@ def _sort(values: Float32, n: int) -> None:
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _exchange(low: Float32, high: Float32) -> None:
+def _exchange(values: Float32, i: int, j: int) -> None:
     for k in range(COLUMNS):
-        a, b = low[k], high[k]
-        low[k] = a if a < b else b
-        high[k] = b if a < b else a
+        a, b = values[i, k], values[j, k]
+        values[i, k] = a if a < b else b
+        values[j, k] = b if a < b else a
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -350,25 +350,17 @@ def _pick(values: Float32, number: NDArray[np.int64], share: float, size: int, o
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _add_distance(
-    one: Float32,
-    other: Float32,
-    one_mask: Float64,
-    other_mask: Float64,
-    squares: Float64,
-    one_sum: Float64,
-    other_sum: Float64,
-) -> None:
-    squares[:] = 0
-    for band in range(one.shape[0]):
-        a, b = one[band], other[band]
+def _add_distance(values: Float32, mask: Float64, i: int, j: int, squares: Float64, sums: Float64) -> None:
+    for k in range(COLUMNS):
+        squares[k] = 0
+    for band in range(values.shape[1]):
         for k in range(COLUMNS):
-            step = np.float64(a[k]) - np.float64(b[k])
+            step = np.float64(values[i, band, k]) - np.float64(values[j, band, k])
             squares[k] += step * step
     for k in range(COLUMNS):
-        distance = np.sqrt(squares[k]) * one_mask[k] * other_mask[k]
-        one_sum[k] += distance
-        other_sum[k] += distance
+        distance = np.sqrt(squares[k]) * mask[i, k] * mask[j, k]
+        sums[i, k] += distance
+        sums[j, k] += distance
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -424,40 +416,39 @@ def _weiszfeld(lanes: Float32, weights: Float32, n: int, middle: Float32, work: 
     The step is summed from unit vectors, not from the observations: it keeps its precision as it becomes short.
     """
     bands = middle.shape[0]
+    closeness, hits, square, inverse = 2 * bands, 2 * bands + 1, 2 * bands + 2, 2 * bands + 3
     work[:] = np.float32(0)
-    pull, apart = work[:bands], work[bands : 2 * bands]
-    closeness, hits, square, inverse = work[2 * bands], work[2 * bands + 1], work[2 * bands + 2], work[2 * bands + 3]
     for i in range(n):
-        weight = weights[i]
-        square[:] = np.float32(0)
-        for band in range(bands):
-            row, here, step = lanes[i, band], middle[band], apart[band]
-            for k in range(LANES):
-                step[k] = row[k] - here[k]
-                square[k] += step[k] * step[k]
         for k in range(LANES):
-            hit = square[k] < _HIT
-            inverse[k] = np.float32(0) if hit else weight[k] / np.sqrt(square[k])
-            hits[k] += weight[k] if hit else np.float32(0)
-            closeness[k] += inverse[k]
+            work[square, k] = np.float32(0)
         for band in range(bands):
-            step, total = apart[band], pull[band]
             for k in range(LANES):
-                total[k] += inverse[k] * step[k]
-    square[:] = np.float32(0)
-    for band in range(bands):
-        total = pull[band]
+                step = lanes[i, band, k] - middle[band, k]
+                work[bands + band, k] = step
+                work[square, k] += step * step
         for k in range(LANES):
-            square[k] += total[k] * total[k]
+            weight, distance2 = weights[i, k], work[square, k]
+            hit = distance2 < _HIT
+            work[inverse, k] = np.float32(0) if hit else weight / np.sqrt(distance2)
+            work[hits, k] += weight if hit else np.float32(0)
+            work[closeness, k] += work[inverse, k]
+        for band in range(bands):
+            for k in range(LANES):
+                work[band, k] += work[inverse, k] * work[bands + band, k]
     for k in range(LANES):
-        length = np.sqrt(square[k])
-        held = hits[k] >= length
-        inverse[k] = np.float32(0) if held else (np.float32(1) - hits[k] / length) / closeness[k]
-        moved2[k] = square[k] * inverse[k] * inverse[k]
+        work[square, k] = np.float32(0)
     for band in range(bands):
-        total, here = pull[band], middle[band]
         for k in range(LANES):
-            here[k] += inverse[k] * total[k]
+            work[square, k] += work[band, k] * work[band, k]
+    for k in range(LANES):
+        length = np.sqrt(work[square, k])
+        held = work[hits, k] >= length
+        share = np.float32(0) if held else (np.float32(1) - work[hits, k] / length) / work[closeness, k]
+        work[inverse, k] = share
+        moved2[k] = work[square, k] * share * share
+    for band in range(bands):
+        for k in range(LANES):
+            middle[band, k] += work[inverse, k] * work[band, k]
 
 
 @compiled  # type: ignore[untyped-decorator]
