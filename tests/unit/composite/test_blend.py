@@ -73,6 +73,16 @@ def test_a_scene_has_faded_out_where_it_ends(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_no_data_beside_a_seam_makes_no_dark_rim(method: str) -> None:
+    stack, valid, labels = two_scenes()
+    stack[0], stack[1] = 0.2, 0.3
+    valid[:, 30:50, 20:30], labels[30:50, 20:30] = False, -1
+    out = blend(stack, valid, labels, BlendOptions(method=method, radius_px=12))  # type: ignore[arg-type]
+    assert np.nanmin(out) >= 0.2 - 1e-6
+    assert np.nanmax(out) <= 0.3 + 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_four_corners_blend_at_once_in_any_order(method: str) -> None:
     rng = np.random.default_rng(2)
     stack = rng.random((4, 1, 40, 40)).astype(np.float32)
