@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "labelled": ("--quick",),
     "generated_pairs": ("--quick",),
     "false_alarms_generated": ("--quick", "--pixels", "1000000"),
+    "scene_list": ("--quick",),
     "reading": ("--size", SMALL),
     "full_tile": ("--sizes", SMALL, "--runs", "1"),
     "composites": ("--quick",),

@@ -95,6 +95,25 @@ def test_against_all_lists_there_are(table: tuple[list[Candidate], NDArray[np.bo
         assert abs(found.cost - best) < 1e-6
 
 
+@settings(max_examples=150, deadline=None)
+@given(tables(most=12), st.integers(1, 3), st.integers(1, 4), st.sampled_from([0.0, 30.0]))
+def test_what_tiles_need_by_themselves_is_never_more_than_the_cheapest_list(
+    table: tuple[list[Candidate], NDArray[np.bool_]], cover: int, count: int, seconds: float
+) -> None:
+    candidates, mask = table
+    seen = mask[:, mask.any(axis=0)]
+    shown = Cover.from_mask(seen)
+    cost = 1 + cost_terms(candidates, shown, SelectOptions()).sum(axis=1)
+    need = demand(seen, cover)
+    problem = search.Problem(shown.ptr, shown.indices, cost, need.astype(np.int32), np.ones(len(need)))
+    tiles = np.arange(len(cost)) % count
+    bound = search.tile_bound(problem, np.ones(len(cost), np.bool_), tiles, search.Budget(seconds))
+    best = cheapest(seen, need, cost)
+    assert bound <= best + 1e-6
+    if count == 1 and seconds > 0:
+        assert bound >= best - 1e-6
+
+
 @settings(max_examples=80, deadline=None)
 @given(tables(), st.integers(1, 3), LIMITS, st.randoms(use_true_random=False))
 def test_the_order_of_the_scenes_changes_nothing(

@@ -13,6 +13,8 @@ multipliers, which may take a third of each of three cloudy scenes. And each til
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +46,14 @@ class Budget:
     """Seconds that integer programs may still take."""
 
     left: float
+
+    @contextmanager
+    def share(self, parts: int) -> Iterator[Budget]:
+        """One of so many equal parts; what is not used of it is given back."""
+        part = Budget(self.left / parts)
+        before = part.left
+        yield part
+        self.left -= before - part.left
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,15 +207,42 @@ def _program(problem: Problem, found: Solution, scenes: Mask, budget: Budget) ->
 
 def _by_tile(problem: Problem, found: Solution, tiles: Ints, budget: Budget) -> Solution:
     """A bound from the tiles' own cells, and each tile solved again within the list."""
-    owner = _owners(problem, tiles)
-    groups = [np.flatnonzero(tiles == tile) for tile in range(tiles.max() + 1)]
-    bound = 0.0
-    for tile, scenes in enumerate(groups):
-        own = np.where(owner == tile, problem.need, 0).astype(np.int32)
-        if own.any():
-            bound += _cheapest(problem.part(scenes, own), found.chosen[scenes], budget)[1]
-    chosen = _tiles_again(problem, found.chosen, groups, budget)
+    bound = tile_bound(problem, found.chosen, tiles, budget)
+    chosen = _tiles_again(problem, found.chosen, _groups(tiles), budget)
     return _solution(problem, chosen, max(bound, found.bound))
+
+
+def _groups(tiles: Ints) -> list[Ints]:
+    return [np.flatnonzero(tiles == tile) for tile in np.unique(tiles)]
+
+
+def tile_bound(problem: Problem, known: Mask, tiles: Ints, budget: Budget) -> float:
+    """What all tiles need for the cells that they alone see, each by itself: no list costs less.
+
+    Args:
+        problem: scenes newest first.
+        known: (n,) a list that covers all.
+        tiles: (n,) number of each scene's tile.
+        budget: of which at most half is used.
+    """
+    owner = _owners(problem, tiles)
+    groups = _groups(tiles)
+    bound = 0.0
+    for at, scenes in enumerate(groups):
+        own = np.where(owner == tiles[scenes[0]], problem.need, 0).astype(np.int32)
+        if own.any():
+            part = problem.part(scenes, own)
+            with budget.share(2 * (len(groups) - at)) as allowance:
+                best, lowest = _cheapest(part, known[scenes], allowance)
+            proven = best is not None or lowest >= part.total(known[scenes])
+            bound += lowest if proven else max(lowest, _priced(part, known[scenes]))
+    return bound
+
+
+def _priced(problem: Problem, known: Mask) -> float:
+    """The bound of multipliers."""
+    args = problem.ptr, problem.cells, problem.cost, problem.need
+    return float(kernels.multipliers(*args, problem.total(known), _ROUNDS[1])[0])
 
 
 def _owners(problem: Problem, tiles: Ints) -> Ints:
@@ -221,11 +258,14 @@ def _tiles_again(problem: Problem, chosen: Mask, groups: list[Ints], budget: Bud
     """Each tile's scenes chosen anew for what the other tiles leave, until that pays nowhere."""
     for _ in range(_SWEEPS):
         before = problem.total(chosen)
-        for scenes in groups:
+        for at, scenes in enumerate(groups):
             others = chosen.copy()
             others[scenes] = False
             need = problem.left(others)
-            best = _cheapest(problem.part(scenes, need), chosen[scenes], budget)[0] if (need > 0).any() else None
+            if (need <= 0).all():
+                continue
+            with budget.share(len(groups) - at) as allowance:
+                best = _cheapest(problem.part(scenes, need), chosen[scenes], allowance)[0]
             if best is not None:
                 others[scenes[best]] = True
                 chosen = _cheaper(problem, chosen, others)
@@ -241,12 +281,7 @@ def _cheapest(problem: Problem, known: Mask, budget: Budget) -> tuple[Mask | Non
         best, chosen, finished = _branch(problem, problem.total(known))
         if finished:
             return (chosen if chosen.any() else None), best
-    best_list, bound = shortest(problem, budget)
-    if best_list is None:
-        upper = problem.total(known)
-        args = (problem.ptr, problem.cells, problem.cost, problem.need)
-        bound = max(bound, kernels.multipliers(*args, upper, _ROUNDS[1])[0])
-    return best_list, bound
+    return shortest(problem, budget)
 
 
 def _branch(problem: Problem, upper: float) -> tuple[float, Mask, bool]:
