@@ -133,11 +133,10 @@ class SafeReader:
             GridError: the grid has no coordinate system.
         """
         parts = [self._read(self.scene.bands[band], geobox, resampling) for band in bands if self._image(band)]
-        return Pixels(
-            dn=np.stack([dn for dn, _, _ in parts]),
-            valid=np.stack([valid for _, valid, _ in parts]),
-            saturated=np.stack([saturated for _, _, saturated in parts]),
+        dn, valid, saturated = (
+            each[0][None] if len(parts) == 1 else np.stack(each) for each in zip(*parts, strict=True)
         )
+        return Pixels(dn=dn, valid=valid, saturated=saturated)
 
     def read_classification(self, geobox: GeoBox) -> NDArray[np.uint8] | None:
         """Read the SCL on a grid, nearest neighbour, 0 outside; None when the product has none."""

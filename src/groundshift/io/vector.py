@@ -34,6 +34,8 @@ _WKT = re.compile(
 _LONLAT = "EPSG:4326"
 _SEGMENTS = 200
 """A side of the area is cut into pieces of at most this part of its extent before it is projected."""
+_AT_A_TIME = 20_000
+"""Geometries that are unpacked together."""
 _EPOCH = "1970-01-01T00:00:00.000Z"
 """Written where GeoPackage wants the time of the last change: the same data make the same file."""
 
@@ -108,7 +110,11 @@ class Pieces:
     """What one block knows of its regions; blocks are merged by :func:`merge`."""
 
     geometries: NDArray[np.object_]
-    """WKB of each region of the block, in pixels of the whole grid."""
+    """WKB of each region of the block: placed where it is whole, in pixels of the whole grid where it is ``open``."""
+    open: NDArray[np.bool_]
+    """Regions that touch the border of the block, and may go on beyond."""
+    transform: Affine
+    """From pixels of the whole grid to coordinates."""
     code: NDArray[np.int64]
     """Code of each region of the block."""
     first: NDArray[np.int64]
@@ -124,7 +130,11 @@ class Pieces:
 
 
 def pieces(
-    labels: NDArray[np.integer], window: Window, columns: int, measure: NDArray[np.floating] | None = None
+    labels: NDArray[np.integer],
+    window: Window,
+    columns: int,
+    transform: Affine,
+    measure: NDArray[np.floating] | None = None,
 ) -> Pieces:
     """Find the regions of one block: pixels of equal code that touch, also at a corner; 0 and 255 belong to none.
 
@@ -132,6 +142,7 @@ def pieces(
         labels: (y, x), integer codes.
         window: where the block lies in the whole grid.
         columns: columns of the whole grid.
+        transform: from pixels of the whole grid to coordinates.
         measure: (y, x), a quantity whose mean over each region is wanted.
     """
     codes = np.ascontiguousarray(labels, None if labels.dtype == np.uint8 else np.int32)
@@ -144,55 +155,81 @@ def pieces(
     by_region = np.argsort(owner, kind="stable")
     outlines = shapely.multipolygons(polygons[by_region], indices=owner[by_region])
     rim = _rim(region, code, window, columns)
+    is_open = np.zeros(len(code), bool)
+    is_open[rim[1]] = True
+    outlines[~is_open] = _placed(outlines[~is_open], transform)
     inside = np.flatnonzero(region >= 0)
     number = region.reshape(-1)[inside]
     pixels = np.bincount(number, minlength=len(code))
     weights = None if measure is None else measure.reshape(-1)[inside]
     total = np.bincount(number, weights, len(code)).astype(np.float64)
     first_px = (y + window.y0) * columns + x + window.x0
-    return Pieces(shapely.to_wkb(outlines), code, first_px, rim, columns, pixels.astype(np.int64), total)
+    packed = shapely.to_wkb(outlines)
+    return Pieces(packed, is_open, transform, code, first_px, rim, columns, pixels.astype(np.int64), total)
 
 
-def merge(parts: Sequence[Pieces], transform: Affine) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """Join the regions of all blocks across their edges, also over a corner.
+def _placed(outlines: NDArray[np.object_], transform: Affine) -> NDArray[np.object_]:
+    """Regions in pixels of the whole grid in coordinates, in one order of their points."""
+    found: NDArray[np.object_] = shapely.transform(
+        shapely.normalize(outlines), lambda xy: np.column_stack(transform * (xy[:, 0], xy[:, 1]))
+    )
+    return found
+
+
+def merge(parts: Sequence[Pieces]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Join the regions of all blocks across their borders, also over a corner.
 
     Returns:
-        Multipolygons (of several parts where they meet at a corner only) in the coordinates of ``transform``, and
-        their codes, in the order of their first pixels. Law: the same for any blocks.
+        Multipolygons (of several parts where they meet at a corner only) in coordinates, and their codes, in the order
+        of their first pixels. Law: the same for any blocks.
     """
-    return merge_measured(parts, transform)[:2]
+    packed, code, _, _ = merge_measured(parts)
+    return np.asarray(shapely.from_wkb(packed)), code
 
 
 def merge_measured(
-    parts: Sequence[Pieces], transform: Affine
+    parts: Sequence[Pieces],
 ) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """:func:`merge`, and of each region the number of pixels and the mean of what was measured."""
+    """:func:`merge` as WKB, and of each region the number of pixels and the mean of what was measured."""
     starts = np.cumsum([0, *(len(part.code) for part in parts)])
     if starts[-1] == 0:
         return np.empty(0, object), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    code = np.concatenate([part.code for part in parts])
     first = np.concatenate([part.first for part in parts])
     region = _joined(parts, starts)
     lead = np.lexsort((first, region))
     lead = lead[np.r_[True, np.diff(region[lead]) > 0]]
-    order = np.argsort(first[lead])
+    lead = lead[np.argsort(first[lead])]
     rank = np.empty(len(lead), np.int64)
-    rank[order] = np.arange(len(lead))
-    outlines = shapely.from_wkb(np.concatenate([part.geometries for part in parts]))
-    joined = _unions(outlines, rank[region], len(lead))
-    placed: NDArray[np.object_] = shapely.transform(
-        shapely.normalize(joined), lambda xy: np.column_stack(transform * (xy[:, 0], xy[:, 1]))
-    )
+    rank[region[lead]] = np.arange(len(lead))
     owner = rank[region]
+    packed = np.concatenate([part.geometries for part in parts])
+    is_open = np.concatenate([part.open for part in parts])
+    found = packed[lead]
+    joined, outlines = _unions(shapely.from_wkb(packed[is_open]), owner[is_open])
+    found[joined] = shapely.to_wkb(_placed(outlines, parts[0].transform))
     pixels = np.bincount(owner, np.concatenate([part.pixels for part in parts]))
     total = np.bincount(owner, np.concatenate([part.total for part in parts]))
-    return placed, code[lead][order], pixels.astype(np.int64), total / pixels
+    code = np.concatenate([part.code for part in parts])
+    return found, code[lead], pixels.astype(np.int64), total / pixels
 
 
 def polygonise(labels: NDArray[np.integer], transform: Affine) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
     """Polygons of a map that fits in memory; see :func:`pieces` and :func:`merge`."""
     height, width = labels.shape
-    return merge([pieces(labels, Window(0, height, 0, width), width)], transform)
+    return merge([pieces(labels, Window(0, height, 0, width), width, transform)])
+
+
+def reprojected(packed: NDArray[np.object_], source: CRS, target: CRS) -> NDArray[np.object_]:
+    """WKB of geometries in another CRS, some at a time."""
+    there = Transformer.from_crs(source, target, always_xy=True)
+    found = np.empty(len(packed), object)
+    for start in range(0, len(packed), _AT_A_TIME):
+        part = slice(start, start + _AT_A_TIME)
+        shapes = shapely.from_wkb(packed[part])
+        found[part] = shapely.to_wkb(
+            shapely.transform(shapes, lambda xy: np.column_stack(there.transform(xy[:, 0], xy[:, 1])))
+        )
+    return found
 
 
 def write_polygons(
@@ -204,7 +241,7 @@ def write_polygons(
     layer: str = "changes",
     force: bool = True,
 ) -> None:
-    """Write polygons as a GeoPackage, whole or not at all; equal input makes equal bytes.
+    """Write polygons, shapely's or WKB, as a GeoPackage, whole or not at all; equal input makes equal bytes.
 
     Raises:
         OutputError: it cannot be written.
@@ -212,7 +249,7 @@ def write_polygons(
     import pyogrio.raw  # here, not in every worker process: it takes half a second
 
     target = Path(path)
-    packed = shapely.to_wkb(geometries) if len(geometries) else np.empty(0, object)
+    packed = geometries if len(geometries) == 0 or isinstance(geometries[0], bytes) else shapely.to_wkb(geometries)
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     with atomic(target, force=force) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*crs.*was not provided")
@@ -375,6 +412,7 @@ def _turn(parts, y, x, heading, part):  # type: ignore[no-untyped-def]
 def _trace(parts):  # type: ignore[no-untyped-def]
     """Rings around and within parts (four neighbours): corners (x, y), the end of each ring, its part.
 
+    Along the border of the block every corner of a pixel is a point, so that rings of neighbouring blocks match there.
     A ring that touches itself is cut there into rings that do not: so polygons made of them are valid.
     """
     height, width = parts.shape
@@ -413,7 +451,7 @@ def _trace(parts):  # type: ignore[no-untyped-def]
                     else:
                         twice[key] = np.int64(len(stack))
                         stack.append((np.int32(y), np.int32(x)))
-                elif turned != heading:
+                elif turned != heading or y == 0 or y == height or x == 0 or x == width:
                     stack.append((np.int32(y), np.int32(x)))
                 heading = turned
             for corner in stack:
@@ -464,27 +502,31 @@ def _joined(parts: Sequence[Pieces], starts: NDArray[np.int64]) -> NDArray[np.in
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _unions(outlines: NDArray[np.object_], owner: NDArray[np.int64], count: int) -> NDArray[np.object_]:
-    """One multipolygon a region; only those that lie in several blocks have to be dissolved."""
+def _unions(outlines: NDArray[np.object_], owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+    """Owners, rising, and one multipolygon of each; only those that lie in several blocks have to be dissolved."""
     order = np.argsort(owner, kind="stable")
-    bounds = np.searchsorted(owner[order], np.arange(count + 1))
-    joined = outlines[order[bounds[:-1]]]
-    for i in np.flatnonzero(np.diff(bounds) > 1):
-        joined[i] = _without_needless_points(shapely.union_all(outlines[order[bounds[i] : bounds[i + 1]]]))
-    return joined
+    owners, bounds = np.unique(owner[order], return_index=True)
+    joined = outlines[order[bounds]]
+    ends = np.append(bounds, len(order))
+    for i in np.flatnonzero(np.diff(ends) > 1):
+        # Sides that two blocks share have the same points, so nothing needs to be intersected.
+        joined[i] = shapely.coverage_union_all(outlines[order[ends[i] : ends[i + 1]]])
+    return owners, _without_needless_points(joined)
 
 
-def _without_needless_points(geometry: BaseGeometry) -> BaseGeometry:
-    """The geometry without points that lie within a straight side: seams of blocks leave some."""
-    parts = []
-    for part in shapely.get_parts(geometry):
-        shell, *holes = (_corners_of(shapely.get_coordinates(ring)) for ring in (part.exterior, *part.interiors))
-        parts.append(shapely.Polygon(shell, holes))
-    return shapely.MultiPolygon(parts)
-
-
-def _corners_of(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    points = ring[:-1]
-    into, out = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-    kept: NDArray[np.float64] = points[into[:, 0] * out[:, 1] != into[:, 1] * out[:, 0]]
-    return kept
+def _without_needless_points(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Multipolygons without points that lie within a straight side: borders of blocks leave some."""
+    polygons, region = shapely.get_parts(geometries, return_index=True)
+    rings, polygon = shapely.get_rings(polygons, return_index=True)
+    points, ring = shapely.get_coordinates(rings, return_index=True)
+    # The last point of a ring is its first; the point before the first is the last but one.
+    last = np.flatnonzero(np.diff(ring, append=-1))
+    first = np.r_[0, last[:-1] + 1]
+    before, after = np.arange(len(points)) - 1, np.arange(len(points)) + 1
+    before[first], after[last] = last - 1, last
+    into, out = points - points[before], points[after] - points
+    kept = into[:, 0] * out[:, 1] != into[:, 1] * out[:, 0]
+    kept[last] = False
+    cleaned = shapely.linearrings(points[kept], indices=ring[kept])
+    found: NDArray[np.object_] = shapely.multipolygons(shapely.polygons(cleaned, indices=polygon), indices=region)
+    return found

@@ -21,10 +21,11 @@ from groundshift.change import kinds, registration
 from groundshift.change.registration import Shift
 from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
 from groundshift.execution import lock, memory
+from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, Started
 from groundshift.execution.progress import Advance, Progress, Silent
 from groundshift.io import cog, opening
-from groundshift.io.atomic import free_bytes, sweep, writing
+from groundshift.io.atomic import free_bytes, sweep
 from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
@@ -223,7 +224,7 @@ def _ingest(state: Run) -> None:
         )
     for (reader, _), checked in zip(files, found, strict=True):
         state.checked[0 if reader is state.readers[0] else 1].append(checked)
-    journal = _Journal(state.work)
+    journal = Journal(state.work)
     stacks = tuple(
         ingest.prepare(reader, bands, geobox, state.work, role, fresh=not journal.done)
         for reader, role in zip(state.readers, ("before", "after"), strict=True)
@@ -260,22 +261,6 @@ def _check_space(state: Run) -> None:
             f"the disk of {state.outdir} has {free / 1e9:.1f} GB free and this run needs about {needed / 1e9:.1f} GB "
             "while it works: free some space, choose another --outdir, or a smaller --aoi."
         )
-
-
-class _Journal:
-    """Which units of work are done; a line each, so that a torn last line is simply not done."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "journal.txt"
-        text = self._path.read_text("utf-8") if self._path.exists() else ""
-        self.done = set(text[: text.rfind("\n") + 1].split("\n")) - {""}
-        self._path.write_text("".join(f"{key}\n" for key in sorted(self.done)), "utf-8")
-
-    def add(self, key: str) -> None:
-        """Note a unit whose pixels are in the planes."""
-        with writing(self._path), self._path.open("a", encoding="utf-8") as stream:
-            stream.write(f"{key}\n")
 
 
 def _scratch(state: Run, stacks: tuple[Stack, Stack]) -> Scratch:
@@ -465,7 +450,14 @@ def _strips(state: Run) -> list[Work]:
     rows = memory.block_rows(shape, 36 * len(bands) + 80, budget, halo_px=8, multiple=256)
     rows = max(step, min(rows, math.ceil(shape[0] / (2 * workers)), 512) // step * step)
     return [
-        Work(scratch=state.scratch, window=window, fitted=state.fitted, step=step, picture_bands=look)
+        Work(
+            scratch=state.scratch,
+            window=window,
+            transform=state.plan.geobox.affine,
+            fitted=state.fitted,
+            step=step,
+            picture_bands=look,
+        )
         for window in blocks(shape, rows)
     ]
 

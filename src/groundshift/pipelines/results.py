@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -192,7 +191,7 @@ def _write_files(state: Run, facts: Sequence[KindFacts], target: GeoBox, files: 
 
 def _write_polygons(state: Run, facts: Sequence[KindFacts], target: GeoBox) -> Path:
     native = state.plan.geobox
-    shapes, code, pixels, mean = vector.merge_measured([strip.pieces for strip in state.classified], native.affine)
+    shapes, code, pixels, mean = vector.merge_measured([strip.pieces for strip in state.classified])
     area = pixel_area_m2(native)
     p = np.ones(len(code)) if state.fitted is None else state.fitted.p_value(mean.astype(np.float32)).astype(float)
     fields = {
@@ -204,10 +203,7 @@ def _write_polygons(state: Run, facts: Sequence[KindFacts], target: GeoBox) -> P
         "p_value": p,
     }
     if target != native:
-        from pyproj import Transformer
-
-        there = Transformer.from_crs(native.crs.proj, target.crs.proj, always_xy=True)
-        shapes = shapely.transform(shapes, lambda xy: np.column_stack(there.transform(xy[:, 0], xy[:, 1])))
+        shapes = vector.reprojected(shapes, native.crs.proj, target.crs.proj)
     path = state.outdir / "changes.gpkg"
     vector.write_polygons(path, shapes, fields, crs=None if target.crs is None else target.crs.to_wkt())
     return path

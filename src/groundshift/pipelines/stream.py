@@ -11,6 +11,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from groundshift.change import kinds, regions
@@ -63,6 +64,8 @@ class Work:
 
     scratch: Scratch
     window: Window
+    transform: Affine
+    """From pixels of the whole grid to its coordinates."""
     fitted: Fitted | None
     """None: too few usable pixels to fit anything."""
     step: int
@@ -313,7 +316,7 @@ def classify(work: Work) -> ClassifiedStrip:
     return ClassifiedStrip(
         window=window,
         table=_table(work, changed, cva, labels, model.classes),
-        pieces=vector.pieces(labels, window, scratch.shape[1], measure=cva[0]),
+        pieces=vector.pieces(labels, window, scratch.shape[1], work.transform, measure=cva[0]),
         picture=look.result(),
         polar=_polar_sample(cva, labels, window, scratch.shape),
     )

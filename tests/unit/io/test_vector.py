@@ -122,8 +122,10 @@ def _map(seed: int, shape: tuple[int, int]) -> np.ndarray:
 def test_polygons_do_not_depend_on_the_blocks(seed: int, height: int, width: int, rows: int, columns: int) -> None:
     labels, transform = _map(seed, (height, width)), Affine(10, 0, 5e5, 0, -10, 5e6)
     whole, codes = polygonise(labels, transform)
-    parts = [pieces(labels[window.slices], window, width) for window in blocks((height, width), rows, columns)]
-    merged, merged_codes = merge(parts, transform)
+    parts = [
+        pieces(labels[window.slices], window, width, transform) for window in blocks((height, width), rows, columns)
+    ]
+    merged, merged_codes = merge(parts)
     assert np.array_equal(codes, merged_codes)
     assert [a.wkb for a in whole] == [b.wkb for b in merged]
 
@@ -177,6 +179,6 @@ def test_a_layer_into_a_folder_that_is_not_there_is_an_output_error(tmp_path: Pa
 
 
 def test_window_of_a_block_elsewhere_keeps_its_place() -> None:
-    part = pieces(np.ones((1, 2), np.uint8), Window(5, 6, 7, 9), 20)
-    geometry, _ = merge([part], Affine.identity())
+    part = pieces(np.ones((1, 2), np.uint8), Window(5, 6, 7, 9), 20, Affine.identity())
+    geometry, _ = merge([part])
     assert geometry[0].bounds == (7, 5, 9, 6)
