@@ -51,6 +51,8 @@ class BandTag:
     """``degrees``; empty: none."""
     description: str = ""
     """One sentence."""
+    scale: float = 1.0
+    """Value of a stored 1."""
 
 
 def extension(driver: str) -> str:
@@ -174,6 +176,8 @@ def _described(
             source.transform = geobox.affine
         if nodata is not None:
             source.nodata = nodata
+        if any(band.scale != 1 for band in bands):
+            source.scales = tuple(band.scale for band in bands)
         for index, band in enumerate(bands, 1):
             source.set_band_description(index, band.name)
             source.set_band_unit(index, band.unit)

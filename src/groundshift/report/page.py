@@ -35,32 +35,36 @@ def render(report: ChangeReport) -> str:
     Law: every text of ``report`` is escaped; the page names no address that a browser would fetch; its
     content-security-policy allows its own style, its own script and embedded pictures, nothing else.
     """
-    environment = _environment()
-    style = _source("page.css") + _kind_style(report)
-    script = _source("page.js")
+    style = source("page.css") + _kind_style(report)
+    script = source("page.js")
     found = checks(report)
-    return environment.get_template("page.html").render(
-        report=report,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        checks=found,
-        looks=[check for check in found if check.state == "look"],
-        headline=headline(report),
-        summary=_summary(report),
-        pictures=_pictures(report),
-        drawings=_drawings(report),
-        options=_options(report.options),
-        largest=max((row.pixels for row in report.kinds), default=0),
-        days_apart=_days_apart(report),
-        platforms=[_joined(row.platform, row.level, row.kind) for row in report.inputs],
-        tiles=[_joined(row.tile, _orbit(row.relative_orbit)) for row in report.inputs],
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy(style, script),
+            checks=found,
+            looks=[check for check in found if check.state == "look"],
+            headline=headline(report),
+            summary=_summary(report),
+            pictures=_pictures(report),
+            drawings=_drawings(report),
+            options=_options(report.options),
+            largest=max((row.pixels for row in report.kinds), default=0),
+            days_apart=_days_apart(report),
+            platforms=[_joined(row.platform, row.level, row.kind) for row in report.inputs],
+            tiles=[_joined(row.tile, _orbit(row.relative_orbit)) for row in report.inputs],
+        )
     )
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates of this package, with the words of :mod:`groundshift.report.wording` as filters."""
+    found = Environment(
         loader=PackageLoader("groundshift.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -68,16 +72,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     for name in ("number", "fixed", "percent", "whole", "area", "size", "duration", "day", "moment"):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    environment.globals["missing"] = wording.MISSING
-    return environment
+        found.filters[name] = getattr(wording, name)
+    found.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    found.globals["missing"] = wording.MISSING
+    return found
 
 
-def _source(name: str) -> str:
-    loader = _environment().loader
+def source(name: str) -> str:
+    """The text of a template file, as it is."""
+    loader = environment().loader
     assert loader is not None
-    return loader.get_source(_environment(), name)[0]
+    return loader.get_source(environment(), name)[0]
 
 
 def _kind_style(report: ChangeReport) -> str:
@@ -87,8 +92,8 @@ def _kind_style(report: ChangeReport) -> str:
     return "\n".join([*rules, f".no-change {{ --kind: rgb({r} {g} {b}) }}", ""])
 
 
-def _policy(style: str, script: str) -> str:
-    """Only these very bytes of style and script; ``style`` attributes for the drawings; embedded pictures."""
+def policy(style: str, script: str) -> str:
+    """Content-security-policy: only these very bytes of style and script; ``style`` attributes; embedded pictures."""
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

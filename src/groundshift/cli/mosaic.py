@@ -1,0 +1,161 @@
+"""``groundshift mosaic``: one picture of many scenes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from groundshift.cli.execute import cell, print_json, print_table
+from groundshift.cli.layout import Debug, Json, Quiet, examples
+from groundshift.errors import UsageError
+from groundshift.execution.progress import progress
+from groundshift.pipelines.jobfile import hint
+from groundshift.pipelines.mosaic_job import MosaicJob
+
+EXAMPLES = examples(
+    "groundshift mosaic demo/products/*.zip --outdir picture --eight-bit",
+    "groundshift mosaic demo/products/*.zip --outdir middle --method median --resolution 20",
+)
+FLAGS = {
+    "input.scenes": "SCENES",
+    "input.dates": "--dates",
+    "input.max_cloud": "--max-cloud",
+    "input.band_order": "--band-order",
+    "input.scale": "--scale",
+    "input.offset": "--offset",
+    "input.trust": "--trust",
+    "input.verify": "--no-verify",
+    "grid.bands": "--bands",
+    "grid.aoi": "--aoi",
+    "grid.resolution": "--resolution",
+    "grid.projection": "--projection",
+    "clouds.classes": "--mask-classes",
+    "clouds.cloud_dilation_m": "--cloud-dilation",
+    "clouds.shadow_dilation_m": "--shadow-dilation",
+    "compose.method": "--method",
+    "compose.percentile": "--percentile",
+    "compose.balance": "--balance",
+    "compose.blend": "--blend",
+    "output.outdir": "--outdir",
+    "output.format": "--format",
+    "output.eight_bit": "--eight-bit",
+    "output.force": "--force",
+    "run.memory": "--memory",
+    "run.workers": "--workers",
+    "run.strict": "--strict",
+}
+"""Fields of a mosaic job, and what the command line calls them."""
+
+
+def _help(key: str) -> str:
+    """The explanation of a field, and its default."""
+    section, name = key.split(".")
+    kind: Any = MosaicJob.model_fields[section].annotation
+    field = kind.model_fields[name]
+    text = " ".join((field.description or "").split())
+    default = None if field.is_required() else field.get_default()
+    if default is None or isinstance(default, bool):
+        return text
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"{text} [default: {shown}]"
+
+
+def _option(key: str, metavar: str = "", short: str = "", panel: str = "Grid") -> Any:
+    flags = [FLAGS[key], *([short] if short else [])]
+    return typer.Option(*flags, metavar=metavar or None, help=_help(key), rich_help_panel=panel)
+
+
+_READ, _COMPOSE, _OUT, _RUN = "Scenes", "Composing", "Results", "Running"
+_NO_VERIFY = typer.Option("--no-verify", help="Do not verify the checksums of band files.", rich_help_panel=_READ)
+
+
+def mosaic(
+    *,
+    scenes: Annotated[list[str], typer.Argument(metavar="SCENES...", help=_help("input.scenes"))],
+    outdir: Annotated[str, _option("output.outdir", "FOLDER", "-o", _OUT)],
+    dates: Annotated[str | None, _option("input.dates", "FIRST/LAST", panel=_READ)] = None,
+    max_cloud: Annotated[str | None, _option("input.max_cloud", "PERCENT", panel=_READ)] = None,
+    band_order: Annotated[str | None, _option("input.band_order", "B2,B3,...", panel=_READ)] = None,
+    scale: Annotated[str | None, _option("input.scale", "DN", panel=_READ)] = None,
+    offset: Annotated[str | None, _option("input.offset", "DN", panel=_READ)] = None,
+    trust: Annotated[str | None, _option("input.trust", "metadata|pixels", panel=_READ)] = None,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not verify checksums.", rich_help_panel=_READ)
+    ] = False,
+    bands: Annotated[str | None, _option("grid.bands", "B4,B3,...", "-b")] = None,
+    aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
+    resolution: Annotated[str | None, _option("grid.resolution", "METRES", "-r")] = None,
+    projection: Annotated[str | None, _option("grid.projection", "native|EPSG:N|WKT")] = None,
+    mask_classes: Annotated[str | None, _option("clouds.classes", "0,1,3,...", panel=_COMPOSE)] = None,
+    cloud_dilation: Annotated[str | None, _option("clouds.cloud_dilation_m", "METRES", panel=_COMPOSE)] = None,
+    shadow_dilation: Annotated[str | None, _option("clouds.shadow_dilation_m", "METRES", panel=_COMPOSE)] = None,
+    method: Annotated[str | None, _option("compose.method", "best|newest|median|...", panel=_COMPOSE)] = None,
+    percentile: Annotated[str | None, _option("compose.percentile", "PERCENT", panel=_COMPOSE)] = None,
+    balance: Annotated[str | None, _option("compose.balance", "global|none", panel=_COMPOSE)] = None,
+    blend: Annotated[str | None, _option("compose.blend", "multiband|feather|none", panel=_COMPOSE)] = None,
+    format: Annotated[str | None, _option("output.format", "COG|GTiff|...", panel=_OUT)] = None,
+    eight_bit: Annotated[bool, _option("output.eight_bit", panel=_OUT)] = False,
+    force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
+    memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
+    workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
+    strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
+    as_json: Annotated[bool, Json] = False,
+    quiet: Annotated[bool, Quiet] = False,
+    debug: Annotated[bool, Debug] = False,
+) -> None:
+    """One picture of many scenes, without clouds and without seams, with the evidence for every pixel.
+
+    A run that was interrupted goes on where it was when it is started again.
+    """
+    given = dict(locals())
+    given |= {"verify": False if no_verify else None, "classes": mask_classes}
+    names = {"cloud_dilation_m": "cloud_dilation", "shadow_dilation_m": "shadow_dilation"}
+    values: dict[str, dict[str, object]] = {name: {} for name in MosaicJob.model_fields}
+    for key in FLAGS:
+        section, name = key.split(".")
+        value = given[names.get(name, name)]
+        if (value is not None and value is not False) or (key == "input.verify" and no_verify):
+            values[section][name] = value
+    _execute(_job(values), as_json=as_json, quiet=quiet)
+
+
+def _job(values: dict[str, dict[str, object]]) -> MosaicJob:
+    from pydantic import ValidationError
+
+    try:
+        return MosaicJob.model_validate(values)
+    except ValidationError as error:
+        raise UsageError("\n".join(_sentence(detail) for detail in error.errors())) from None
+
+
+def _sentence(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"][:2])
+    message = detail["msg"].removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
+    message = message.replace("Input should", "it should").replace("String should", "it should")
+    choices = str(detail.get("ctx", {}).get("expected", "")) if detail["type"] == "literal_error" else ""
+    names = [word.strip("'") for word in choices.replace(" or ", ", ").split(", ")]
+    return f"{FLAGS.get(key, key)} is {detail['input']!r}: {message}{hint(str(detail['input']), names)}"
+
+
+def _execute(job: MosaicJob, *, as_json: bool, quiet: bool) -> None:
+    from groundshift.pipelines import mosaic as pipeline
+
+    result = pipeline.run(job, progress(quiet))
+    for warning in result.warnings:
+        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
+    if as_json:
+        print_json(result.summary)
+    elif not quiet:
+        header = ["no.", "scene", "clear %", "of the mosaic %"]
+        rows = [
+            [str(i), str(scene["name"]), cell(scene["clear_percent"]), cell(scene["used_percent"])]
+            for i, scene in enumerate(result.summary["scenes"], 1)
+        ]
+        print_table(header, rows)
+        for scene in result.summary["dropped"]:
+            print(f"not used: {scene['name']}: {scene['reason']}")
+        print(f"covered: {cell(result.summary['data_percent'])} %")
+        for name, path in result.summary["outputs"].items():
+            print(f"{name}: {path}")

@@ -1,0 +1,144 @@
+"""A mosaic job: every option of ``groundshift mosaic`` by name."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from groundshift.model.bands import parse_bands
+from groundshift.pipelines.job import RunSection
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class ScenesSection(_Section):
+    """The scenes, and how to read them."""
+
+    scenes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """SAFE folders or zips, STAC items, rasters, folders of rasters, FOLDER@DATE."""
+    dates: str | None = None
+    """Only scenes sensed from one day to another, both included: 2023-06-01/2023-08-31."""
+    max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Only scenes whose metadata tell of at most this percentage of cloud."""
+    band_order: tuple[str, ...] | None = None
+    """Bands of a plain raster in file order."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """DN of reflectance 1.0 in a plain raster: reflectance = (DN + offset) / scale."""
+    offset: float | None = None
+    """Added to the DN of a plain raster before scaling."""
+    trust: Literal["metadata", "pixels"] | None = None
+    """Whom to believe when the offset audit finds a contradiction; none: it is an error."""
+    verify: bool = True
+    """Verify the checksum of each band file before its first use."""
+
+    @field_validator("band_order", mode="before")
+    @classmethod
+    def _bands(cls, value: object) -> object:
+        return parse_bands(value) if isinstance(value, str | list | tuple) else value
+
+    @field_validator("dates")
+    @classmethod
+    def _interval(cls, value: str | None) -> str | None:
+        if value is not None:
+            interval(value)
+        return value
+
+
+class MosaicGridSection(_Section):
+    """The grid of the mosaic."""
+
+    bands: tuple[str, ...] = ("B04", "B03", "B02", "B08")
+    """Bands of the mosaic in file order: red, green, blue, near infrared."""
+    aoi: str | None = None
+    """Area of interest: WKT, or path of a vector file."""
+    resolution: Annotated[float, Field(gt=0)] | None = None
+    """Pixel size in metres; none: that of the finest chosen band."""
+    projection: str = "native"
+    """CRS of the mosaic: native (that of most of the scenes), EPSG:n, or WKT."""
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _bands(cls, value: object) -> object:
+        return parse_bands(value) if isinstance(value, str | list | tuple) else value
+
+
+class CloudsSection(_Section):
+    """What of a scene is not clear."""
+
+    classes: tuple[Annotated[int, Field(ge=0, le=11)], ...] = (0, 1, 3, 7, 8, 9, 10)
+    """SCL codes that are masked: as for change, and unclassified (7), which CDSE and S2Mosaic mask as well."""
+    lenient: tuple[Annotated[int, Field(ge=0, le=11)], ...] = (0, 1, 3, 8, 9)
+    """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there; empty: such
+    pixels stay without data."""
+    cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
+    """Growth of clouds (8, 9, 10), metres: 100 to 200 in the literature."""
+    shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0
+    """Growth of cloud shadows (3), metres: 60 to 100 in the literature."""
+
+    @field_validator("classes", "lenient", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+class ComposeSection(_Section):
+    """Which pixel, or what of all of them; colours; seams."""
+
+    method: Literal["newest", "best", "median", "mean", "percentile", "medoid", "geomedian"] = "best"
+    """newest clear pixel, best available one (far from clouds, clear scene, new), or a statistic of all clear ones."""
+    percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
+    """Of ``percentile``, band by band (CDSE quarterly mosaics: 25)."""
+    balance: Literal["global", "none"] = "global"
+    """One least-squares adjustment of gain and offset of every scene over all overlaps, or none."""
+    blend: Literal["multiband", "feather", "none"] = "multiband"
+    """How scenes go over into each other where the pixel of one was chosen."""
+
+
+class MosaicOutputSection(_Section):
+    """Where the results go and as what."""
+
+    outdir: str
+    """Folder of the results."""
+    format: str = "COG"
+    """COG, or any GDAL driver that writes."""
+    eight_bit: bool = False
+    """Write mosaic-8bit.tif as well: three bands for the eye, one tone curve for all."""
+    force: bool = False
+    """Replace the results of another run."""
+
+
+class MosaicJob(_Section):
+    """One run of ``groundshift mosaic``."""
+
+    input: ScenesSection
+    grid: MosaicGridSection = MosaicGridSection()
+    clouds: CloudsSection = CloudsSection()
+    compose: ComposeSection = ComposeSection()
+    output: MosaicOutputSection
+    run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _eight_bit_has_colours(self) -> MosaicJob:
+        if self.output.eight_bit and len(self.grid.bands) not in (1, *range(3, 20)):
+            raise ValueError("an 8-bit picture has one band or three: choose such bands, or leave out eight_bit")
+        return self
+
+
+def interval(text: str) -> tuple[date, date]:
+    """First and last day of ``2023-06-01/2023-08-31``; a single day is both.
+
+    Raises:
+        ValueError: they are no days, or the wrong way round.
+    """
+    words = text.split("/")
+    try:
+        first, last = (date.fromisoformat(word.strip()) for word in (words[0], words[-1]))
+    except ValueError:
+        raise ValueError(f"days are written 2023-06-01/2023-08-31, not {text!r}") from None
+    if len(words) > 2 or last < first:
+        raise ValueError(f"days are written 2023-06-01/2023-08-31, earlier first, not {text!r}")
+    return first, last

@@ -1,0 +1,424 @@
+"""From the planes of a composed mosaic to the files that it leaves: rasters, pictures, report, provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+import groundshift
+from groundshift.composite import display
+from groundshift.errors import OutputError
+from groundshift.execution import memory
+from groundshift.io import cog, manifest, stac_item
+from groundshift.io.atomic import atomic, write_text, writing
+from groundshift.io.cog import BandTag
+from groundshift.io.planes import Planes
+from groundshift.io.stac_item import AssetField, BandField
+from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
+from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
+from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.report import mosaic_page, pictures
+from groundshift.report.mosaic_page import MosaicReport, SceneRow
+
+if TYPE_CHECKING:
+    from groundshift.pipelines.mosaic import Run
+
+MANIFEST = "manifest.json"
+_ROWS = 512
+_RGB = ("B04", "B03", "B02")
+_EVIDENCE = (
+    BandTag("count", "", "clear observations of the pixel, by the strict classes"),
+    BandTag("scene", "", "number of the scene in scenes.json, from 1; 0: a statistic of several, or nothing"),
+    BandTag("date", "", "day of that scene as year month day, 20230813; 0 as for scene"),
+    BandTag("quality", "", "1 clear, 2 clear by the lenient classes only, 0 nothing"),
+)
+
+
+def refuse_foreign(outdir: Path, job: MosaicJob, *, resumed: bool) -> None:
+    """What another job, or somebody else, left is not overwritten unless that was asked for.
+
+    Raises:
+        OutputError: the folder holds results of another job, or files of unknown origin under the names of results.
+    """
+    if job.output.force:
+        return
+    try:
+        record = json.loads((outdir / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        record = None
+    except (OSError, ValueError):
+        record = {}
+    if record is not None and record.get("options") != _options(job):
+        raise OutputError(
+            f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
+        )
+    names = [f"{stem}{cog.extension(job.output.format)}" for stem in ("mosaic", "evidence")]
+    taken = [name for name in (*names, "report.html") if (outdir / name).exists()]
+    if record is None and not resumed and taken:
+        raise OutputError(
+            f"{outdir} holds {', '.join(taken)}, and not by a finished run: choose another --outdir, or replace them "
+            "with --force."
+        )
+
+
+def _options(job: MosaicJob) -> dict[str, Any]:
+    return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
+
+
+@dataclass(frozen=True, eq=False)
+class _Export:
+    """One raster to be written; a task for a worker."""
+
+    planes: Planes
+    geobox: GeoBox
+    path: Path
+    bands: tuple[BandTag, ...]
+    driver: str
+    nodata: float
+    overview: str
+    threads: int
+
+    def __str__(self) -> str:
+        return f"writing {self.path}"
+
+
+def _export(work: _Export) -> None:
+    cog.export(
+        work.planes,
+        work.geobox,
+        work.path,
+        bands=work.bands,
+        driver=work.driver,
+        nodata=work.nodata,
+        tags={"SOFTWARE": f"groundshift {groundshift.__version__}"},
+        overview="nearest" if work.overview == "nearest" else "average",
+        workers=work.threads,
+    )
+
+
+def write(state: Run, begin: float) -> dict[str, Any]:
+    """Write everything; the manifest, which says that the rest is complete, comes last.
+
+    Returns:
+        The summary of the run as plain values.
+    """
+    files: dict[str, tuple[Path, str]] = {}
+    with writing(state.outdir):
+        (state.outdir / MANIFEST).unlink(missing_ok=True)
+    try:
+        with state.stage("write", 4) as advance:
+            curve = display.fit(display.merge([display.summarise(*part) for part in _shown(state)]))
+            advance(1)
+            rasters = _rasters(state, curve)
+            state.pool.run(_export, list(rasters.values()), lambda _: advance(1), str)
+            files |= {name: (work.path, _TITLES[name]) for name, work in rasters.items()}
+            looks = _pictures(state, curve)
+            for name, encoded in looks.items():
+                if name in ("mosaic", "count", "date"):
+                    path = state.outdir / f"{name}.png"
+                    with atomic(path) as temporary:
+                        temporary.write_bytes(encoded)
+                    files[f"{name}-png"] = path, f"picture: {name}"
+            advance(1)
+        return _provenance(state, files, looks, begin)
+    except OutputError:
+        # A part of the results would look like all of them.
+        for path, _ in files.values():
+            path.unlink(missing_ok=True)
+        raise
+
+
+_TITLES = {
+    "mosaic": "mosaic, reflectance",
+    "evidence": "count, scene, date and quality of each pixel",
+    "mosaic-8bit": "mosaic for the eye",
+}
+
+
+def _shown_bands(bands: Sequence[str]) -> list[int]:
+    """Bands for the eye: true colour where there is one, else the first three, or the first."""
+    if all(band in bands for band in _RGB):
+        return [bands.index(band) for band in _RGB]
+    return [0, 1, 2] if len(bands) >= 3 else [0]
+
+
+def _shown(state: Run) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Reflectance and validity of strips of the finished mosaic, in the bands for the eye."""
+    for window in blocks(state.shape, _ROWS):
+        yield _strip(state, window)
+
+
+def _strip(state: Run, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    assert state.out is not None
+    stored = state.out.mosaic.read(window, _shown_bands(state.job.grid.bands))
+    return stored.astype(np.float32) * np.float32(SCALE), np.asarray((stored != NODATA).all(axis=0))
+
+
+def _rasters(state: Run, curve: display.ToneCurve) -> dict[str, _Export]:
+    assert state.out is not None
+    driver, grid = state.job.output.format, state.plan.geobox
+    threads = max(1, state.pool.workers // 2)
+
+    def export(name: str, planes: Planes, bands: Sequence[BandTag], nodata: float, overview: str) -> _Export:
+        path = state.outdir / f"{name}{cog.extension(driver)}"
+        return _Export(planes, grid, path, tuple(bands), driver, nodata, overview, threads)
+
+    tags = [BandTag(band, "reflectance", "surface reflectance", SCALE) for band in state.job.grid.bands]
+    found = {
+        "mosaic": export("mosaic", state.out.mosaic, tags, NODATA, "average"),
+        "evidence": export("evidence", state.out.evidence, _EVIDENCE, -1, "nearest"),
+    }
+    if state.job.output.eight_bit:
+        shown = _shown_bands(state.job.grid.bands)
+        planes = Planes.create(state.work / "eight-bit.bin", (len(shown), *state.shape), "uint8")
+        for window in blocks(state.shape, _ROWS):
+            planes.write(window, display.apply(curve, *_strip(state, window)))
+        names = [state.job.grid.bands[band] for band in shown]
+        found["mosaic-8bit"] = export("mosaic-8bit", planes, [BandTag(name) for name in names], 0, "average")
+    return found
+
+
+# ---- pictures ------------------------------------------------------------------------------------------------------
+
+
+def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
+    """The mosaic, the maps of count and date, and a thumbnail of each scene, as PNG."""
+    step = pictures.quicklook_step(state.shape)
+    colours, counts, dates = [], [], []
+    rows = max(step, _ROWS // step * step)
+    for window in blocks(state.shape, rows):
+        reflectance, valid = _strip(state, window)
+        colours.append(display.apply(curve, _mean(reflectance, valid, step), valid[::step, ::step]))
+        assert state.out is not None
+        evidence = state.out.evidence.read(window)[:, ::step, ::step]
+        counts.append(evidence[0])
+        dates.append(evidence[1])
+    found = {"mosaic": pictures.png(_rgb(np.concatenate(colours, axis=1)))}
+    found["count"] = pictures.png(_shaded(np.concatenate(counts)))
+    if any(part.any() for part in dates):
+        found["date"] = pictures.png(_coloured(np.concatenate(dates), len(state.plan.layers)))
+    shown = _shown_bands(state.job.grid.bands)
+    for i, seen in enumerate(state.thinned):
+        image = seen.reflectance[shown]
+        valid = np.asarray(np.isfinite(image).all(axis=0))
+        small = max(1, math.ceil(max(valid.shape) / 240))
+        picture = display.apply(curve, np.nan_to_num(image)[:, ::small, ::small], valid[::small, ::small])
+        found[f"scene-{i}"] = pictures.png(_rgb(picture))
+    return found
+
+
+def _mean(reflectance: NDArray[np.float32], valid: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
+    """Means over cells; of cut cells at the border over what there is."""
+    if step == 1:
+        return reflectance
+    edges = [np.arange(0, n, step) for n in valid.shape]
+
+    def cells(values: NDArray[np.generic]) -> NDArray[np.float64]:
+        summed = np.add.reduceat(values.astype(np.float64), edges[0], axis=-2)
+        return np.asarray(np.add.reduceat(summed, edges[1], axis=-1))
+
+    count = np.maximum(cells(valid), 1)
+    return (cells(np.where(valid, reflectance, 0)) / count).astype(np.float32)
+
+
+def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    three = picture if len(picture) == 3 else np.repeat(picture[:1], 3, axis=0)
+    return np.ascontiguousarray(np.moveaxis(three, 0, -1))
+
+
+def _shaded(count: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Counts as shades of green, nothing as red."""
+    most = max(1, int(count.max()))
+    share = count.astype(np.float32) / most
+    out = np.stack([230 - 200 * share, 240 - 120 * share, 225 - 165 * share], axis=-1)
+    out[count == 0] = (200, 40, 40)
+    return out.astype(np.uint8)
+
+
+def scene_colour(index: int, count: int) -> tuple[int, int, int]:
+    """A colour for each scene, newest first: far apart in hue for neighbours."""
+    import colorsys
+
+    red, green, blue = colorsys.hsv_to_rgb((index * 0.618034) % 1.0, 0.55, 0.9 - 0.25 * index / max(1, count))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _coloured(scene: NDArray[np.generic], count: int) -> NDArray[np.uint8]:
+    table = np.array([(255, 255, 255), *(scene_colour(i, count) for i in range(count))], np.uint8)
+    return table[scene.astype(np.intp)]
+
+
+# ---- report and provenance -----------------------------------------------------------------------------------------
+
+
+def _scene_rows(state: Run) -> list[SceneRow]:
+    used = np.sum([found.used for found in state.composed], axis=0)
+    made = max(1, sum(found.pixels[1] + found.pixels[2] for found in state.composed))
+    rows = []
+    for i, (layer, stack) in enumerate(zip(state.plan.layers, state.layers, strict=True)):
+        scene = layer.scene
+        rows.append(
+            SceneRow(
+                number=i + 1,
+                name=scene.name,
+                href=scene.href,
+                sensing_time=scene.sensing_time,
+                tile=scene.tile,
+                relative_orbit=scene.relative_orbit,
+                clear_percent=100 * (1 - stack.cloud_share),
+                used_percent=100 * float(used[i]) / made if used.any() else None,
+                gain=stack.gain,
+                offset=stack.shift,
+                color=scene_colour(i, len(state.plan.layers)),
+            )
+        )
+    return rows
+
+
+def _provenance(
+    state: Run, files: dict[str, tuple[Path, str]], looks: dict[str, bytes], begin: float
+) -> dict[str, Any]:
+    mark = time.monotonic()
+    rows = _scene_rows(state)
+    scenes_path, report_path, item_path = (state.outdir / name for name in ("scenes.json", "report.html", "item.json"))
+    write_text(scenes_path, json.dumps(_scene_list(state, rows), indent=2, allow_nan=False) + "\n")
+    files["scenes"] = scenes_path, "scenes that were used"
+    summary = _summary(state, rows)
+    write_text(report_path, mosaic_page.render(_report(state, rows, looks, summary, files)))
+    files["report"] = report_path, "report"
+    stac_item.write_item(
+        item_path,
+        geobox=state.plan.geobox,
+        datetimes=[layer.scene.sensing_time for layer in state.plan.layers],
+        assets={key: _asset(state, key, path, title) for key, (path, title) in files.items()},
+        properties={
+            "processing:software": {"groundshift": groundshift.__version__},
+            "groundshift:inputs": [layer.scene.name for layer in state.plan.layers],
+        },
+    )
+    files["item"] = item_path, "STAC item"
+    state.timings["report"] = time.monotonic() - mark
+    state.timings["total"] = time.monotonic() - begin
+    summary |= {
+        "outputs": {key: str(path) for key, (path, _) in files.items()} | {"manifest": str(state.outdir / MANIFEST)},
+        "timings_s": {stage: round(seconds, 3) for stage, seconds in state.timings.items()},
+        "peak_memory_bytes": memory.peak_rss(state.pool.pids),
+    }
+    record = manifest.Manifest(
+        command="mosaic",
+        inputs=[(layer.scene, checked) for layer, checked in zip(state.plan.layers, state.checked, strict=True)],
+        options=_options(state.job),
+        outputs=[path for path, _ in files.values()],
+        timings=state.timings,
+        warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
+        extra={"result": {key: summary[key] for key in ("data_percent", "lenient_percent", "scenes", "balance")}},
+    )
+    manifest.write_manifest(state.outdir / MANIFEST, record)
+    return summary
+
+
+def _asset(state: Run, key: str, path: Path, title: str) -> AssetField:
+    bands: tuple[BandField, ...] = ()
+    if key == "mosaic":
+        bands = tuple(BandField(name=band, dtype="int16", nodata=NODATA) for band in state.job.grid.bands)
+    elif key == "evidence":
+        bands = tuple(BandField(name=tag.name, dtype="int32") for tag in _EVIDENCE)
+    elif key == "mosaic-8bit":
+        shown = [state.job.grid.bands[band] for band in _shown_bands(state.job.grid.bands)]
+        bands = tuple(BandField(name=band, dtype="uint8", nodata=0) for band in shown)
+    if bands:
+        return AssetField(path=path, title=title, bands=bands, cog=state.job.output.format == "COG")
+    roles = ("overview",) if path.suffix == ".png" else ("metadata",)
+    return AssetField(path=path, title=title, roles=roles)
+
+
+def _scene_list(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
+    return {
+        "scenes": [
+            {
+                "number": row.number,
+                "name": row.name,
+                "href": row.href,
+                "datetime": None if row.sensing_time is None else row.sensing_time.isoformat(),
+                "tile": row.tile,
+                "clear_percent": round(row.clear_percent, 2),
+                "used_percent": None if row.used_percent is None else round(row.used_percent, 3),
+            }
+            for row in rows
+        ],
+        "dropped": [{"name": name, "reason": reason} for name, reason in state.plan.dropped],
+    }
+
+
+def _summary(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
+    total = math.prod(state.shape)
+    nothing, strict, lenient = (sum(found.pixels[k] for found in state.composed) for k in range(3))
+    found = state.balance
+    return {
+        "outdir": str(state.outdir),
+        "bands": list(state.job.grid.bands),
+        "method": state.job.compose.method,
+        "rows": state.shape[0],
+        "columns": state.shape[1],
+        "data_percent": 100 * (strict + lenient) / total,
+        "lenient_percent": 100 * lenient / total,
+        "nodata_percent": 100 * nothing / total,
+        "scenes": [
+            {"name": row.name, "used_percent": row.used_percent, "clear_percent": row.clear_percent} for row in rows
+        ],
+        "dropped": [{"name": name, "reason": reason} for name, reason in state.plan.dropped],
+        "balance": None
+        if found is None
+        else {"step_before": found.step_before.tolist(), "step_after": found.step_after.tolist()},
+        "warnings": [{"name": warning.name, "message": str(warning)} for warning in state.warnings],
+    }
+
+
+def _report(
+    state: Run,
+    rows: Sequence[SceneRow],
+    looks: dict[str, bytes],
+    summary: dict[str, Any],
+    files: dict[str, tuple[Path, str]],
+) -> MosaicReport:
+    grid = state.plan.geobox
+    area = pixel_area_m2(grid)
+    total = math.prod(state.shape)
+    crs = "no EPSG code" if not grid.crs.epsg else f"EPSG:{grid.crs.epsg}"
+    found = state.balance
+    return MosaicReport(
+        created=datetime.now(UTC),
+        version=groundshift.__version__,
+        method=state.job.compose.method,
+        bands=state.job.grid.bands,
+        rows=state.shape[0],
+        columns=state.shape[1],
+        pixel_size_m=pixel_size_m(grid),
+        crs=f"{crs} ({grid.crs.proj.name})",
+        area_ha=None if area is None else total * area / 1e4,
+        data_percent=summary["data_percent"],
+        lenient_percent=summary["lenient_percent"],
+        scenes=tuple(rows),
+        dropped=state.plan.dropped,
+        step_before=() if found is None else tuple(map(float, found.step_before)),
+        step_after=() if found is None else tuple(map(float, found.step_after)),
+        pictures=looks,
+        warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
+        options={
+            f"{section}.{key}": value
+            for section, values in state.job.model_dump(mode="json").items()
+            for key, value in values.items()
+        },
+        files=tuple((path.name, title, path.stat().st_size) for path, title in files.values()),
+        timings=tuple(state.timings.items()),
+    )

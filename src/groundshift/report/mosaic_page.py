@@ -1,0 +1,98 @@
+"""One offline HTML page of a mosaic: the picture, what it was made of, and how much of it to trust."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+
+from groundshift.report import page, wording
+from groundshift.report.pictures import for_page
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneRow:
+    """One scene of the list, newest first."""
+
+    number: int
+    """As in ``evidence`` and ``scenes.json``, from 1."""
+    name: str
+    href: str
+    sensing_time: datetime | None
+    tile: str | None
+    relative_orbit: int | None
+    clear_percent: float
+    """Of its part of the mosaic with data."""
+    used_percent: float | None
+    """Of the mosaic's pixels; None: a statistic of several scenes."""
+    gain: tuple[float, ...]
+    """A band each; empty: not balanced."""
+    offset: tuple[float, ...]
+    """Reflectance."""
+    color: tuple[int, int, int]
+    """On the map of scenes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MosaicReport:
+    """What the page says; shares in percent, lengths in metres."""
+
+    created: datetime
+    version: str
+    method: str
+    bands: tuple[str, ...]
+    rows: int
+    columns: int
+    pixel_size_m: float | None
+    crs: str
+    area_ha: float | None
+    data_percent: float
+    lenient_percent: float
+    scenes: tuple[SceneRow, ...]
+    dropped: tuple[tuple[str, str], ...]
+    """Scenes that were not used, and why."""
+    step_before: tuple[float, ...]
+    """Root mean square step between overlapping scenes, a band each, reflectance; empty: not balanced."""
+    step_after: tuple[float, ...]
+    pictures: Mapping[str, bytes]
+    """PNG: ``mosaic``, ``count``, perhaps ``date``, and ``scene-0`` ... in the order of the scenes."""
+    warnings: tuple[tuple[str, str], ...]
+    options: Mapping[str, object]
+    files: tuple[tuple[str, str, int], ...]
+    """Name, what it is, bytes."""
+    timings: tuple[tuple[str, float], ...]
+
+
+def render(report: MosaicReport) -> str:
+    """Render a report as one HTML document, under the laws of :func:`groundshift.report.page.render`."""
+    colours = "\n".join(
+        f".scene-{row.number} {{ --kind: rgb({' '.join(map(str, row.color))}) }}" for row in report.scenes
+    )
+    style = page.source("page.css") + page.source("mosaic.css") + colours + "\n"
+    shown = {name: _embedded(encoded) for name, encoded in report.pictures.items()}
+    return (
+        page.environment()
+        .get_template("mosaic.html")
+        .render(
+            report=report,
+            style=Markup(style),
+            policy=page.policy(style, ""),
+            pictures=shown,
+            headline=_headline(report),
+        )
+    )
+
+
+def _embedded(encoded: bytes) -> dict[str, object]:
+    media, data, (width, height) = for_page(encoded)
+    return {"src": f"data:{media};base64,{base64.b64encode(data).decode()}", "width": width, "height": height}
+
+
+def _headline(report: MosaicReport) -> str:
+    covered = wording.percent(report.data_percent)
+    count = len(report.scenes)
+    scenes = "one scene" if count == 1 else f"{count} scenes"
+    return f"{covered} of {wording.area(report.area_ha, report.rows * report.columns)} are covered, from {scenes}."
