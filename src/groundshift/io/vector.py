@@ -516,6 +516,8 @@ def _unions(outlines: NDArray[np.object_], owner: NDArray[np.int64]) -> tuple[ND
 
 def _without_needless_points(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     """Multipolygons without points that lie within a straight side: borders of blocks leave some."""
+    if not len(geometries):
+        return geometries
     polygons, region = shapely.get_parts(geometries, return_index=True)
     rings, polygon = shapely.get_rings(polygons, return_index=True)
     points, ring = shapely.get_coordinates(rings, return_index=True)

@@ -182,3 +182,11 @@ def test_window_of_a_block_elsewhere_keeps_its_place() -> None:
     part = pieces(np.ones((1, 2), np.uint8), Window(5, 6, 7, 9), 20, Affine.identity())
     geometry, _ = merge([part])
     assert geometry[0].bounds == (7, 5, 9, 6)
+
+
+def test_regions_that_touch_no_border_of_their_block_are_merged_too() -> None:
+    labels = np.zeros((4, 5), np.uint8)
+    labels[1, 2] = 3
+    geometries, codes = polygonise(labels, Affine.identity())
+    assert codes.tolist() == [3]
+    assert geometries[0].equals(shapely.box(2, 1, 3, 2))
