@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ _SEGMENTS = 200
 """A side of the area is cut into pieces of at most this part of its extent before it is projected."""
 _AT_A_TIME = 20_000
 """Geometries that are unpacked together."""
+_BATCH_BYTES = 2**23
+"""WKB of regions that are joined together."""
 _EPOCH = "1970-01-01T00:00:00.000Z"
 """Written where GeoPackage wants the time of the last change: the same data make the same file."""
 
@@ -205,8 +207,8 @@ def merge_measured(
     packed = np.concatenate([part.geometries for part in parts])
     is_open = np.concatenate([part.open for part in parts])
     found = packed[lead]
-    joined, outlines = _unions(shapely.from_wkb(packed[is_open]), owner[is_open])
-    found[joined] = shapely.to_wkb(_placed(outlines, parts[0].transform))
+    for joined, outlines in _unions(packed[is_open], owner[is_open]):
+        found[joined] = shapely.to_wkb(_placed(outlines, parts[0].transform))
     pixels = np.bincount(owner, np.concatenate([part.pixels for part in parts]))
     total = np.bincount(owner, np.concatenate([part.total for part in parts]))
     code = np.concatenate([part.code for part in parts])
@@ -502,22 +504,29 @@ def _joined(parts: Sequence[Pieces], starts: NDArray[np.int64]) -> NDArray[np.in
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _unions(outlines: NDArray[np.object_], owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
-    """Owners, rising, and one multipolygon of each; only those that lie in several blocks have to be dissolved."""
+def _unions(
+    packed: NDArray[np.object_], owner: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.object_]]]:
+    """Owners and one multipolygon of each, some megabytes at a time, from WKB in pixels of the whole grid."""
     order = np.argsort(owner, kind="stable")
-    owners, bounds = np.unique(owner[order], return_index=True)
-    joined = outlines[order[bounds]]
-    ends = np.append(bounds, len(order))
-    for i in np.flatnonzero(np.diff(ends) > 1):
-        # Sides that two blocks share have the same points, so nothing needs to be intersected.
-        joined[i] = shapely.coverage_union_all(outlines[order[ends[i] : ends[i + 1]]])
-    return owners, _without_needless_points(joined)
+    packed, owner = packed[order], owner[order]
+    owners, begins = np.unique(owner, return_index=True)
+    size = np.add.reduceat([len(each) for each in packed], begins) if len(packed) else np.zeros(0)
+    batch = np.cumsum(size) // _BATCH_BYTES
+    for number in np.unique(batch):
+        chosen = np.flatnonzero(batch == number)
+        first, last = begins[chosen[0]], np.append(begins, len(packed))[chosen[-1] + 1]
+        outlines = shapely.from_wkb(packed[first:last])
+        ends = np.append(begins[chosen], last) - first
+        joined = outlines[ends[:-1]]
+        for i in np.flatnonzero(np.diff(ends) > 1):
+            # Sides that two blocks share have the same points, so nothing needs to be intersected.
+            joined[i] = shapely.coverage_union_all(outlines[ends[i] : ends[i + 1]])
+        yield owners[chosen], _without_needless_points(joined)
 
 
 def _without_needless_points(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     """Multipolygons without points that lie within a straight side: borders of blocks leave some."""
-    if not len(geometries):
-        return geometries
     polygons, region = shapely.get_parts(geometries, return_index=True)
     rings, polygon = shapely.get_rings(polygons, return_index=True)
     points, ring = shapely.get_coordinates(rings, return_index=True)
