@@ -11,7 +11,7 @@ from groundshift.cli.execute import cell, print_json, print_table
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
-from groundshift.pipelines.jobfile import hint
+from groundshift.pipelines.jobfile import sentence
 from groundshift.pipelines.mosaic_job import MosaicJob
 
 EXAMPLES = examples(
@@ -68,7 +68,6 @@ def _option(key: str, metavar: str = "", short: str = "", panel: str = "Grid") -
 
 
 _READ, _COMPOSE, _OUT, _RUN = "Scenes", "Composing", "Results", "Running"
-_NO_VERIFY = typer.Option("--no-verify", help="Do not verify the checksums of band files.", rich_help_panel=_READ)
 
 
 def mosaic(
@@ -118,25 +117,18 @@ def mosaic(
         value = given[names.get(name, name)]
         if (value is not None and value is not False) or (key == "input.verify" and no_verify):
             values[section][name] = value
-    _execute(_job(values), as_json=as_json, quiet=quiet)
+    _execute(job_of(values), as_json=as_json, quiet=quiet)
 
 
-def _job(values: dict[str, dict[str, object]]) -> MosaicJob:
+def job_of(values: dict[str, dict[str, object]]) -> MosaicJob:
+    """Make a job of options by section and name; UsageError names the flag that does not fit."""
     from pydantic import ValidationError
 
     try:
         return MosaicJob.model_validate(values)
     except ValidationError as error:
-        raise UsageError("\n".join(_sentence(detail) for detail in error.errors())) from None
-
-
-def _sentence(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"][:2])
-    message = detail["msg"].removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
-    message = message.replace("Input should", "it should").replace("String should", "it should")
-    choices = str(detail.get("ctx", {}).get("expected", "")) if detail["type"] == "literal_error" else ""
-    names = [word.strip("'") for word in choices.replace(" or ", ", ").split(", ")]
-    return f"{FLAGS.get(key, key)} is {detail['input']!r}: {message}{hint(str(detail['input']), names)}"
+        said = [sentence(detail, lambda key: FLAGS.get(key, key)) for detail in error.errors()]
+        raise UsageError("\n".join(dict.fromkeys(said))) from None
 
 
 def _execute(job: MosaicJob, *, as_json: bool, quiet: bool) -> None:

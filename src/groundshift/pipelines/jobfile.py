@@ -80,7 +80,7 @@ def make_job(
         try:
             return ChangeJob.model_validate(_nested(given))
         except ValidationError as found:
-            faults = list(dict.fromkeys(_sentence(detail, label) for detail in found.errors()))
+            faults = list(dict.fromkeys(sentence(detail, label) for detail in found.errors()))
     raise error("\n".join(faults))
 
 
@@ -93,12 +93,14 @@ def _nested(given: Mapping[str, object]) -> dict[str, dict[str, object]]:
     return tables
 
 
-def _sentence(detail: Mapping[str, Any], label: Callable[[str], str]) -> str:
+def sentence(detail: Mapping[str, Any], label: Callable[[str], str]) -> str:
     """One fault as a sentence: ``detect.fdr is 7: it should be less than 1.``"""
     key = ".".join(str(part) for part in detail["loc"][:2])
     if detail["type"] == "missing":
         return f"{label(key)} is missing."
     message = detail["msg"].removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
+    if not key:
+        return f"{message}."
     message = message.replace("Input should", "it should").replace("String should", "it should")
     if detail["type"] == "string_pattern_mismatch" and key == "run.memory":
         message = "it should be a size such as 2G or 800M"

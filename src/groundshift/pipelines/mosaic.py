@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,19 @@ from groundshift.composite.balance import Balance
 from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
 from groundshift.execution import lock, memory
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool
+from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Advance, Progress, Silent
-from groundshift.io import cog, opening
+from groundshift.io import cog, opening, vector
 from groundshift.io.atomic import free_bytes, sweep
 from groundshift.io.planes import Planes
-from groundshift.model.grid import Window, pixel_size_m
+from groundshift.model.grid import Window, blocks, pixel_size_m
 from groundshift.model.scene import Checked, OpenOptions, Reader
 from groundshift.pipelines import ingest, mosaic_blocks, mosaic_layers, mosaic_plan
 from groundshift.pipelines.mosaic_blocks import CHOOSING, Compose, Composed, Outputs, Thin, Thinned
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.pipelines.mosaic_plan import MosaicPlan
+from groundshift.radiometry import audit
 
 _WORK = ".groundshift-work"
 _IMPORTS = ("groundshift.pipelines.mosaic_blocks", "groundshift.io.safe")
@@ -86,6 +88,15 @@ class Run:
         rows, columns = self.plan.geobox.shape
         return int(rows), int(columns)
 
+    @cached_property
+    def area_px(self) -> int:
+        """Pixels of the area of interest, or of the mosaic."""
+        plan = self.plan
+        if plan.area is None:
+            return math.prod(self.shape)
+        parts = (vector.rasterise_mask(plan.area, plan.geobox, window) for window in blocks(self.shape, 512))
+        return max(1, sum(int(part.sum()) for part in parts))
+
     @property
     def step(self) -> int:
         """Pixels a side of a coarse cell."""
@@ -134,7 +145,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
         for other in work.parent.glob("*"):
             if other.name not in (work.name, "unpacked"):
                 shutil.rmtree(other, ignore_errors=True)
-        done = False
+        kept = False
         try:
             with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
                 state = Run(
@@ -146,17 +157,18 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                     work=work,
                     journal=Journal(work),
                 )
-                for layer in plan.layers:
-                    state.warn(*layer.scene.warnings)
+                state.warn(*mosaic_plan.odd(plan))
                 _read(state)
                 _fit(state)
                 _compose(state)
                 summary = mosaic_results.write(state, begin)
-            done = True
             return MosaicResult(summary=summary, warnings=tuple(state.warnings))
+        except (KeyboardInterrupt, WorkerDied):
+            # What is read and composed stays for the next run of the same job.
+            kept = True
+            raise
         finally:
-            # What is read and composed stays for the next run of the same job, unless this one came to its end.
-            if done:
+            if not kept:
                 shutil.rmtree(outdir / _WORK, ignore_errors=True)
 
 
@@ -175,13 +187,14 @@ def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
     sections = (job.input, job.grid, job.clouds, job.compose)
     stamp: list[object] = [section.model_dump(mode="json") for section in sections]
+    named = [job.grid.aoi or ""]
     for layer in plan.layers:
-        scene = layer.scene
-        files = [scene.href, *(str(Path(scene.href, file)) for file in layer.reader.files(job.grid.bands))]
-        for text in files:
-            with suppress(OSError, ValueError):
-                status = Path(text).stat()
-                stamp.append([text, status.st_size, status.st_mtime_ns])
+        files = layer.reader.files(_names(layer.reader, job.grid.bands))
+        named += [layer.scene.href, *(str(Path(layer.scene.href, file)) for file in files)]
+    for text in filter(None, named):
+        with suppress(OSError, ValueError):
+            status = Path(text).stat()
+            stamp.append([text, status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -255,6 +268,7 @@ def _fit(state: Run) -> None:
                 f"nothing of the {len(names)} scenes is clear within the area: add scenes or dates, or change "
                 "--mask-classes."
             )
+        _audit(state)
         stack, valid = _coarse(state)
         if state.job.compose.balance == "global" and len(names) > 1:
             state.balance = _balance(stack, valid)
@@ -267,6 +281,19 @@ def _fit(state: Run) -> None:
         if state.job.compose.method in CHOOSING:
             state.labels = _labels(state, stack, valid)
         advance(1)
+
+
+def _audit(state: Run) -> None:
+    """Do the pixels carry the offsets that the metadata tell of? Settles the offsets of all scenes."""
+    for i, (layer, stack, seen) in enumerate(zip(state.plan.layers, state.layers, state.thinned, strict=True)):
+        infos = [layer.scene.bands[band] for band in state.job.grid.bands]
+        verdict = audit.audit(dict(zip(state.job.grid.bands, seen.dark, strict=True)), layer.scene.level)
+        offsets, warning = audit.reconcile(verdict, infos, state.job.input.trust, layer.scene.name)
+        if warning is not None:
+            state.warn(warning)
+        step = np.array([(offsets[info.name] - info.offset) * info.scale for info in infos], np.float32)[:, None, None]
+        state.layers[i] = replace(stack, stack=ingest.audited(stack.stack, [offsets[info.name] for info in infos]))
+        state.thinned[i] = replace(seen, reflectance=seen.reflectance + step, means=seen.means + step)
 
 
 def _coarse(state: Run) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -314,7 +341,7 @@ def _merit(state: Run, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 def _compose(state: Run) -> None:
     p, shape = len(state.job.grid.bands), state.shape
-    fresh = not (state.work / "mosaic.hdr").exists()
+    fresh = not any(line.startswith("[") for line in state.journal.done)
 
     def planes(name: str, count: int, dtype: str) -> Planes:
         path = state.work / f"{name}.bin"
@@ -348,10 +375,12 @@ def _compose(state: Run) -> None:
             advance(1)
 
         state.pool.run(mosaic_blocks.compose, todo, finished, str)
-    state.composed = list(_composed(state).values())
-    total, made = math.prod(shape), sum(found.pixels[1] + found.pixels[2] for found in state.composed)
-    if made < _LITTLE * total and state.plan.area is None:
-        state.warn(errors.CloudWarning(f"only {100 * made / total:.2f} % of the mosaic holds data."))
+    # Blocks of another size, of a run with other workers or memory, do not count.
+    earlier = _composed(state)
+    state.composed = [earlier[block.key] for block in work]
+    made = sum(found.pixels[1] + found.pixels[2] for found in state.composed)
+    if made < _LITTLE * state.area_px:
+        state.warn(errors.CloudWarning(f"only {100 * made / state.area_px:.2f} % of the mosaic holds data."))
 
 
 def _composed(state: Run) -> dict[str, Composed]:

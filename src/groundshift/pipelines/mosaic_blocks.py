@@ -5,6 +5,7 @@ Law: how the mosaic is cut into blocks changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from groundshift.composite import blend, reduce, seams
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window
+from groundshift.pipelines.ingest import Stack
 from groundshift.pipelines.mosaic_job import ComposeSection
 from groundshift.pipelines.mosaic_layers import LENIENT, LayerStack, filled
+from groundshift.radiometry.audit import Dark, dark_quantiles
 from groundshift.radiometry.reflectance import EMPTY, USABLE
 
 NODATA = -32768
@@ -23,6 +26,7 @@ SCALE = 1e-4
 CHOOSING = ("newest", "best")
 """Methods whose pixels are those of one scene over whole areas, with seams between."""
 _STRIP = 512
+_SAMPLE_PX = 250_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +57,10 @@ class Thinned:
     """(y, x) share that is clear by the lenient ones, the strict included."""
     means: NDArray[np.float32]
     """(p, y, x) mean of the clear pixels; of the lenient ones where none is clear; NaN where there are none."""
-
-    @property
-    def cloud_share(self) -> float:
-        """Of the cells with data, not clear."""
-        seen = np.isfinite(self.reflectance[0])
-        return float(1 - self.clear[seen].mean()) if seen.any() else 1.0
+    cloud_share: float
+    """Of the pixels with data, not clear by the strict classes."""
+    dark: tuple[Dark, ...]
+    """How dark each band gets, as stored, before the offset; from some of the clear pixels."""
 
 
 def thin(work: Thin) -> Thinned:
@@ -70,12 +72,15 @@ def thin(work: Thin) -> Thinned:
     sums = np.zeros((3, p, y1 - y0, x1 - x0))
     counts = np.zeros((3, y1 - y0, x1 - x0))
     rows = max(step, _STRIP // step * step)
+    apart = max(1, math.isqrt(math.prod(layer.window.shape) // _SAMPLE_PX))
+    sample = [np.empty((p, 0), np.float32)]
     for top in range(y0 * step, y1 * step, rows):
         window = Window(top, min(top + rows, y1 * step), x0 * step, x1 * step)
         part = layer.shared(window)
         if part is None:
             continue
         stack, codes = _padded(layer, part, window, p)
+        sample.append(stack[:, ::apart, ::apart][:, codes[::apart, ::apart] == USABLE])
         cells = slice(top // step - y0, -(-window.y1 // step) - y0)
         for k, mask in enumerate((codes != EMPTY, codes == USABLE, (codes == USABLE) | (codes == LENIENT))):
             counts[k, cells] += _cells(mask, step)
@@ -89,7 +94,16 @@ def thin(work: Thin) -> Thinned:
         clear=(counts[1] / (step * step)).astype(np.float32),
         lenient=(counts[2] / (step * step)).astype(np.float32),
         means=np.where(counts[1] > 0, clear, lenient).astype(np.float32),
+        cloud_share=float(1 - counts[1].sum() / max(counts[0].sum(), 1)),
+        dark=_dark(layer.stack, np.concatenate(sample, axis=1)),
     )
+
+
+def _dark(stack: Stack, sample: NDArray[np.float32]) -> tuple[Dark, ...]:
+    """Of reflectance (p, k) that holds the offset of the metadata."""
+    told = [np.float32(offset * scale) for offset, scale in zip(stack.offset, stack.scale, strict=True)]
+    every = np.ones(sample.shape[1], bool)
+    return tuple(dark_quantiles(band - step, every, 1.0) for band, step in zip(sample, told, strict=True))
 
 
 def _padded(layer: LayerStack, part: Window, window: Window, p: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -135,7 +149,8 @@ class Compose:
     @property
     def key(self) -> str:
         """Name in the journal."""
-        return f"block:{self.window.y0}:{self.window.x0}"
+        window = self.window
+        return f"block:{window.y0}:{window.y1}:{window.x0}:{window.x1}"
 
     def __str__(self) -> str:
         return f"composing rows {self.window.y0} to {self.window.y1}"

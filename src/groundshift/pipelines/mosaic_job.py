@@ -124,7 +124,7 @@ class MosaicJob(_Section):
     @model_validator(mode="after")
     def _eight_bit_has_colours(self) -> MosaicJob:
         if self.output.eight_bit and len(self.grid.bands) not in (1, *range(3, 20)):
-            raise ValueError("an 8-bit picture has one band or three: choose such bands, or leave out eight_bit")
+            raise ValueError("an 8-bit picture has one band or three: choose other --bands, or leave out --eight-bit")
         return self
 
 

@@ -21,10 +21,12 @@ from groundshift.pipelines.ingest import MASKED, Stack, Unit
 from groundshift.pipelines.job import MaskSection
 from groundshift.pipelines.mosaic_job import CloudsSection, MosaicJob
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
-from groundshift.radiometry.reflectance import EMPTY, USABLE
+from groundshift.radiometry.reflectance import EMPTY, USABLE, from_stored
 
 LENIENT = 3
 """Code of the mask plane: clear by the lenient classes only."""
+_UNDATED_DAYS = 30.0
+"""A scene whose date is not known counts as this much older than the oldest that has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,13 @@ class LayerStack:
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Balanced reflectance (p, y, x) and codes (y, x) of a window that it covers."""
-        reflectance, usable, codes = self.stack.read(self.local(window))
+        local, stack = self.local(window), self.stack
+        mask = stack.mask.read(local, 0)
+        lenient = mask == LENIENT
+        holds = np.where(lenient, np.uint8(USABLE), mask)
+        reflectance, usable, codes = from_stored(stack.dn.read(local), holds, stack.scale, stack.offset)
         codes[(codes == USABLE) & ~usable] = MASKED
+        codes[usable & lenient] = LENIENT
         if self.gain:
             reflectance *= np.array(self.gain, np.float32)[:, None, None]
             reflectance += np.array(self.shift, np.float32)[:, None, None]
@@ -84,15 +91,17 @@ def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool) -> l
     """Make, or find again, the planes of all scenes."""
     times = [layer.scene.sensing_time for layer in plan.layers]
     newest = max((time for time in times if time is not None), default=None)
+    ages = [None if time is None or newest is None else (newest - time).total_seconds() / 86_400 for time in times]
+    oldest = max((age for age in ages if age is not None), default=-_UNDATED_DAYS)
     return [
         LayerStack(
             stack=ingest.prepare(
                 layer.reader, job.grid.bands, crop(plan.geobox, layer.window), folder, f"scene-{i:04d}", fresh=fresh
             ),
             window=layer.window,
-            age_days=0.0 if time is None or newest is None else (newest - time).total_seconds() / 86_400,
+            age_days=oldest + _UNDATED_DAYS if age is None else age,
         )
-        for i, (layer, time) in enumerate(zip(plan.layers, times, strict=True))
+        for i, (layer, age) in enumerate(zip(plan.layers, ages, strict=True))
     ]
 
 

@@ -13,7 +13,15 @@ import numpy as np
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from groundshift.errors import GridError, MissingInputError, NoDataError, UsageError
+from groundshift.errors import (
+    CloudWarning,
+    GridError,
+    GroundshiftWarning,
+    LevelWarning,
+    MissingInputError,
+    NoDataError,
+    UsageError,
+)
 from groundshift.io import vector
 from groundshift.model.grid import Window, crop, metres_per_unit, snapped, window_of
 from groundshift.model.scene import Reader, Scene
@@ -22,6 +30,7 @@ from groundshift.pipelines.mosaic_job import MosaicJob, interval
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
+_LEVEL = "L2A"
 _UNDATED = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -81,6 +90,19 @@ def make(readers: Sequence[Reader], job: MosaicJob) -> MosaicPlan:
     return MosaicPlan(layers=tuple(layers), dropped=tuple(dropped), geobox=geobox, area=area)
 
 
+def odd(plan: MosaicPlan) -> list[GroundshiftWarning]:
+    """Named warnings that the metadata of the scenes give rise to."""
+    found: list[GroundshiftWarning] = []
+    for layer in plan.layers:
+        scene = layer.scene
+        found += scene.warnings
+        if scene.level not in (None, _LEVEL):
+            found.append(LevelWarning(f"{scene.name} is {scene.level}, not surface reflectance: haze stays in it."))
+        if scene.classification is None:
+            found.append(CloudWarning(f"{scene.name} has no scene classification: its clouds are taken as ground."))
+    return found
+
+
 def _chosen(readers: Sequence[Reader], job: MosaicJob) -> tuple[list[Reader], list[tuple[str, str]]]:
     """Scenes newest first: of the days asked for, not too cloudy, and of each acquisition the highest baseline."""
     dropped: list[tuple[str, str]] = []
@@ -98,7 +120,9 @@ def _chosen(readers: Sequence[Reader], job: MosaicJob) -> tuple[list[Reader], li
             continue
         older, newer = sorted((other, reader), key=lambda each: (each.scene.baseline or (0, 0), each.scene.name))
         found[key] = newer
-        dropped.append((older.scene.name, f"the same acquisition as {newer.scene.name}, whose baseline is higher"))
+        higher = (newer.scene.baseline or (0, 0)) > (older.scene.baseline or (0, 0))
+        reason = f"the same acquisition as {newer.scene.name}" + (", whose baseline is higher" if higher else "")
+        dropped.append((older.scene.name, reason))
     return list(found.values()), dropped
 
 
@@ -122,7 +146,7 @@ def _reason(scene: Scene, job: MosaicJob) -> str:
             return f"sensed on {scene.sensing_time:%Y-%m-%d}, not from {first} to {last}"
     limit = job.input.max_cloud
     if limit is not None and scene.cloud_percent is not None and scene.cloud_percent > limit:
-        return f"{scene.cloud_percent:.0f} % cloud, more than {limit:g} %"
+        return f"{scene.cloud_percent:.4g} % cloud, more than {limit:g} %"
     return ""
 
 

@@ -25,6 +25,7 @@ from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
+from groundshift.pipelines import results
 from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.report import mosaic_page, pictures
@@ -52,12 +53,7 @@ def refuse_foreign(outdir: Path, job: MosaicJob, *, resumed: bool) -> None:
     """
     if job.output.force:
         return
-    try:
-        record = json.loads((outdir / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
-        record = None
-    except (OSError, ValueError):
-        record = {}
+    record = results.earlier_manifest(outdir)
     if record is not None and record.get("options") != _options(job):
         raise OutputError(
             f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
@@ -113,6 +109,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
         The summary of the run as plain values.
     """
     files: dict[str, tuple[Path, str]] = {}
+    earlier = results.earlier_manifest(state.outdir)
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
     try:
@@ -120,8 +117,8 @@ def write(state: Run, begin: float) -> dict[str, Any]:
             curve = display.fit(display.merge([display.summarise(*part) for part in _shown(state)]))
             advance(1)
             rasters = _rasters(state, curve)
-            state.pool.run(_export, list(rasters.values()), lambda _: advance(1), str)
             files |= {name: (work.path, _TITLES[name]) for name, work in rasters.items()}
+            state.pool.run(_export, list(rasters.values()), lambda _: advance(1), str)
             looks = _pictures(state, curve)
             for name, encoded in looks.items():
                 if name in ("mosaic", "count", "date"):
@@ -130,11 +127,14 @@ def write(state: Run, begin: float) -> dict[str, Any]:
                         temporary.write_bytes(encoded)
                     files[f"{name}-png"] = path, f"picture: {name}"
             advance(1)
-        return _provenance(state, files, looks, begin)
-    except OutputError:
+        summary = _provenance(state, files, looks, begin)
+        results.remove_stale(state.outdir, earlier, [path for path, _ in files.values()])
+        return summary
+    except Exception:
         # A part of the results would look like all of them.
         for path, _ in files.values():
             path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
         raise
 
 
@@ -361,8 +361,8 @@ def _scene_list(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
 
 
 def _summary(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
-    total = math.prod(state.shape)
-    nothing, strict, lenient = (sum(found.pixels[k] for found in state.composed) for k in range(3))
+    total = state.area_px
+    strict, lenient = (sum(found.pixels[k] for found in state.composed) for k in (1, 2))
     found = state.balance
     return {
         "outdir": str(state.outdir),
@@ -372,7 +372,7 @@ def _summary(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
         "columns": state.shape[1],
         "data_percent": 100 * (strict + lenient) / total,
         "lenient_percent": 100 * lenient / total,
-        "nodata_percent": 100 * nothing / total,
+        "nodata_percent": 100 * (total - strict - lenient) / total,
         "scenes": [
             {"name": row.name, "used_percent": row.used_percent, "clear_percent": row.clear_percent} for row in rows
         ],
@@ -393,7 +393,6 @@ def _report(
 ) -> MosaicReport:
     grid = state.plan.geobox
     area = pixel_area_m2(grid)
-    total = math.prod(state.shape)
     crs = "no EPSG code" if not grid.crs.epsg else f"EPSG:{grid.crs.epsg}"
     found = state.balance
     return MosaicReport(
@@ -405,7 +404,7 @@ def _report(
         columns=state.shape[1],
         pixel_size_m=pixel_size_m(grid),
         crs=f"{crs} ({grid.crs.proj.name})",
-        area_ha=None if area is None else total * area / 1e4,
+        area_ha=None if area is None else state.area_px * area / 1e4,
         data_percent=summary["data_percent"],
         lenient_percent=summary["lenient_percent"],
         scenes=tuple(rows),

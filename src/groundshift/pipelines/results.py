@@ -67,7 +67,7 @@ def refuse_foreign(outdir: Path, job: ChangeJob, *, resumed: bool) -> None:
     """
     if job.output.force:
         return
-    record = _earlier(outdir)
+    record = earlier_manifest(outdir)
     if record is not None and record.get("options") != _options(job):
         raise OutputError(
             f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
@@ -82,7 +82,7 @@ def refuse_foreign(outdir: Path, job: ChangeJob, *, resumed: bool) -> None:
             )
 
 
-def _earlier(outdir: Path) -> dict[str, Any] | None:
+def earlier_manifest(outdir: Path) -> dict[str, Any] | None:
     """The manifest of the run that finished last in this folder."""
     try:
         record = json.loads((outdir / MANIFEST).read_text("utf-8"))
@@ -93,7 +93,7 @@ def _earlier(outdir: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else {}
 
 
-def _remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[Path]) -> None:
+def remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[Path]) -> None:
     """Remove what an earlier run lists as its results and this one does not make, with side files."""
     now = {path.name for path in files}
     for listed in (earlier or {}).get("outputs", ()):
@@ -155,7 +155,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     """
     area_m2 = pixel_area_m2(state.plan.geobox)
     facts = kinds.rows(stream.merged_table(state.classified), state.job.grid.bands, area_m2)
-    earlier = _earlier(state.outdir)
+    earlier = earlier_manifest(state.outdir)
     files: dict[str, tuple[Path, str]] = {}
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
         target = export.target_grid(state)
         looks = _write_files(state, facts, target, files)
         files = dict(sorted(files.items(), key=lambda file: file[0] not in state.exports))
-        _remove_stale(state.outdir, earlier, (path for path, _ in files.values()))
+        remove_stale(state.outdir, earlier, (path for path, _ in files.values()))
         return _provenance(state, facts, files, looks, target, begin)
     except GroundshiftError:
         # A part of the results would look like all of them.
