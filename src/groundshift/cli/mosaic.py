@@ -108,8 +108,10 @@ def mosaic(
 
     A run that was interrupted goes on where it was when it is started again.
     """
+    from groundshift.pipelines.select import expanded
+
     given = dict(locals())
-    given |= {"verify": False if no_verify else None, "classes": mask_classes}
+    given |= {"scenes": expanded(scenes), "verify": False if no_verify else None, "classes": mask_classes}
     names = {"cloud_dilation_m": "cloud_dilation", "shadow_dilation_m": "shadow_dilation"}
     values: dict[str, dict[str, object]] = {name: {} for name in MosaicJob.model_fields}
     for key in FLAGS:
