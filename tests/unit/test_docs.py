@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from groundshift import errors
 from groundshift.cli import s2cd
+from groundshift.cli.app import app
+from groundshift.cli.mosaic import FLAGS
 from groundshift.cli.options import GROUPS, OPTIONS
 from groundshift.errors import GroundshiftError, GroundshiftWarning
 
@@ -17,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 CLI = DOCS / "reference" / "cli.md"
+MOSAIC = re.compile(r"(?<=<!-- mosaic -->\n).*(?=<!-- end of mosaic -->)", re.DOTALL)
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
 OTHER_FLAGS = {"--help", "--json", "--quiet", "--debug", "--version", "--set", "--save-config", "--truth", "--changed"}
 FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init"}
@@ -32,6 +36,23 @@ def table() -> str:
             flags = ", ".join(f"`{flag}`" for flag in option.flags)
             spelt = f"{flags}{f' `{value.strip()}`' if value else ''}"
             rows.append(f"| {_cell(spelt)} | `{option.key}` | {_cell(option.help)} |")
+    return "\n".join(rows) + "\n"
+
+
+def mosaic_table() -> str:
+    """The same for ``groundshift mosaic``, made of the command itself."""
+    command = typer.main.get_command(app).commands["mosaic"]  # type: ignore[attr-defined]
+    groups: dict[str, list[str]] = {}
+    for option in command.params:
+        heading = getattr(option, "rich_help_panel", None)
+        if heading not in ("Scenes", "Grid", "Composing", "Results", "Running") or not option.opts[0].startswith("-"):
+            continue
+        flags = ", ".join(f"`{flag}`" for flag in sorted(option.opts, reverse=True, key=len))
+        value = "" if option.is_flag else f" `{option.metavar}`"
+        groups.setdefault(heading, []).append(f"| {_cell(flags + value)} | {_cell(option.help.partition('  [')[0])} |")
+    rows = ["| option | what it is |", "| --- | --- |"]
+    for heading, lines in groups.items():
+        rows += [f"| **{heading}** | |", *lines]
     return "\n".join(rows) + "\n"
 
 
@@ -69,10 +90,17 @@ def test_the_table_of_options_is_that_of_the_command() -> None:
     assert written[0].splitlines() == table().splitlines(), "run `python tests/unit/test_docs.py`"
 
 
+def test_the_table_of_options_of_mosaic_is_that_of_the_command() -> None:
+    written = MOSAIC.search(CLI.read_text("utf-8"))
+    assert written, "cli.md has lost its table of options of mosaic"
+    assert written[0].splitlines() == mosaic_table().splitlines(), "run `python tests/unit/test_docs.py`"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_names_an_option_that_does_not_exist(page: Path) -> None:
     published = {spelling for flags, _, _ in s2cd._VALUED.values() for spelling in flags}
     known = {flag for option in OPTIONS for flag in option.flags} | published | OTHER_FLAGS | FOREIGN_FLAGS
+    known |= set(FLAGS.values())
     lines = [line for line in page.read_text("utf-8").splitlines() if "benchmarks/" not in line]
     named = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", "\n".join(lines)))
     assert named - known == set()
@@ -106,4 +134,5 @@ def test_every_decision_is_in_the_list_of_decisions() -> None:
 
 
 if __name__ == "__main__":
-    CLI.write_text(TABLE.sub(lambda _: table(), CLI.read_text("utf-8")), "utf-8")
+    text = TABLE.sub(lambda _: table(), CLI.read_text("utf-8"))
+    CLI.write_text(MOSAIC.sub(lambda _: mosaic_table(), text), "utf-8")
