@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,7 @@ def rasters(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
+@cache
 def on_mosaic() -> tuple[np.ndarray, np.ndarray]:
     """Stored numbers (scene, band, y, x) and codes (scene, y, x) of all scenes on the grid of the three."""
     stored = np.full((3, 4, *GROUND.shape), NO_DATA)
@@ -172,7 +173,7 @@ def result(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_the_scenes_are_what_these_tests_need() -> None:
     _, codes = on_mosaic()
-    assert {(codes[:, y, x] == 1).sum() for y, x in np.ndindex(*GROUND.shape)} == {0, 1, 2, 3}
+    assert set(np.unique((codes == 1).sum(axis=0))) == {0, 1, 2, 3}
     nothing_clear = ~(codes == 1).any(axis=0)
     assert (nothing_clear & (codes == 2).any(axis=0)).sum() > 50
     assert (nothing_clear & ~(codes == 2).any(axis=0)).sum() > 50
