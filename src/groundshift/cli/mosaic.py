@@ -34,6 +34,7 @@ FLAGS = {
     "clouds.classes": "--mask-classes",
     "clouds.cloud_dilation_m": "--cloud-dilation",
     "clouds.shadow_dilation_m": "--shadow-dilation",
+    "clouds.second_opinion": "--no-second-opinion",
     "compose.method": "--method",
     "compose.percentile": "--percentile",
     "compose.balance": "--balance",
@@ -69,6 +70,10 @@ def _option(key: str, metavar: str = "", short: str = "", panel: str = "Grid") -
 
 _READ, _COMPOSE, _OUT, _RUN = "Scenes", "Composing", "Results", "Running"
 
+_NO_OPINION = typer.Option(
+    "--no-second-opinion", help="Believe the masks, whatever the other dates say.", rich_help_panel=_COMPOSE
+)
+
 
 def mosaic(
     *,
@@ -90,6 +95,7 @@ def mosaic(
     mask_classes: Annotated[str | None, _option("clouds.classes", "0,1,3,...", panel=_COMPOSE)] = None,
     cloud_dilation: Annotated[str | None, _option("clouds.cloud_dilation_m", "METRES", panel=_COMPOSE)] = None,
     shadow_dilation: Annotated[str | None, _option("clouds.shadow_dilation_m", "METRES", panel=_COMPOSE)] = None,
+    no_second_opinion: Annotated[bool, _NO_OPINION] = False,
     method: Annotated[str | None, _option("compose.method", "best|newest|median|...", panel=_COMPOSE)] = None,
     percentile: Annotated[str | None, _option("compose.percentile", "PERCENT", panel=_COMPOSE)] = None,
     balance: Annotated[str | None, _option("compose.balance", "global|none", panel=_COMPOSE)] = None,
@@ -110,15 +116,16 @@ def mosaic(
     """
     from groundshift.pipelines.select import expanded
 
-    given = dict(locals())
-    given |= {"scenes": expanded(scenes), "verify": False if no_verify else None, "classes": mask_classes}
-    names = {"cloud_dilation_m": "cloud_dilation", "shadow_dilation_m": "shadow_dilation"}
+    given: dict[str, object] = dict(locals())
+    switches = {"verify": no_verify, "second_opinion": no_second_opinion}
+    given |= {"scenes": expanded(scenes), "classes": mask_classes}
+    given |= {"cloud_dilation_m": cloud_dilation, "shadow_dilation_m": shadow_dilation}
+    given |= {name: False if off else None for name, off in switches.items()}
     values: dict[str, dict[str, object]] = {name: {} for name in MosaicJob.model_fields}
     for key in FLAGS:
         section, name = key.split(".")
-        value = given[names.get(name, name)]
-        if (value is not None and value is not False) or (key == "input.verify" and no_verify):
-            values[section][name] = value
+        if given[name] is not None:
+            values[section][name] = given[name]
     _execute(job_of(values), as_json=as_json, quiet=quiet)
 
 

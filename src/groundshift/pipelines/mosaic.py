@@ -363,6 +363,7 @@ def _compose(state: Run) -> None:
             blending=blending,
             days=tuple(0 if day is None else int(f"{day:%Y%m%d}") for day in days),
             out=state.out,
+            opinion=_opinion(state),
         )
         for window in mosaic_blocks.blocks_of(shape, _side(state, halo))
     ]
@@ -381,6 +382,14 @@ def _compose(state: Run) -> None:
     made = sum(found.pixels[1] + found.pixels[2] for found in state.composed)
     if made < _LITTLE * state.area_px:
         state.warn(errors.CloudWarning(f"only {100 * made / state.area_px:.2f} % of the mosaic holds data."))
+
+
+def _opinion(state: Run) -> tuple[int, int, int] | None:
+    """Bands that tell cloud from ground by the other dates, where they are there and wanted."""
+    bands = state.job.grid.bands
+    if not state.job.clouds.second_opinion or not {"B02", "B04", "B08"} <= set(bands):
+        return None
+    return bands.index("B02"), bands.index("B04"), bands.index("B08")
 
 
 def _composed(state: Run) -> dict[str, Composed]:

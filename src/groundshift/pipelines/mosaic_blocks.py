@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.clouds import temporal
 from groundshift.composite import blend, reduce, seams
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window
-from groundshift.pipelines.ingest import Stack
+from groundshift.pipelines.ingest import MASKED, Stack
 from groundshift.pipelines.mosaic_job import ComposeSection
 from groundshift.pipelines.mosaic_layers import LENIENT, LayerStack, filled
 from groundshift.radiometry.audit import Dark, dark_quantiles
@@ -26,6 +27,7 @@ SCALE = 1e-4
 CHOOSING = ("newest", "best")
 """Methods whose pixels are those of one scene over whole areas, with seams between."""
 _STRIP = 512
+_MEDIAN = reduce.ReduceOptions(method="median")
 _SAMPLE_PX = 250_000
 
 
@@ -145,6 +147,8 @@ class Compose:
     days: tuple[int, ...]
     """Date of each scene as year month day, 0 not known."""
     out: Outputs
+    opinion: tuple[int, int, int] | None = None
+    """Blue, red and near infrared, where the other dates have a say in what is cloud."""
 
     @property
     def key(self) -> str:
@@ -179,6 +183,8 @@ def compose(work: Compose) -> Composed:
     )
     if not numbers:
         return _write(work, np.full((bands, *work.window.shape), np.nan, np.float32), None, None, None)
+    if work.opinion is not None:
+        codes = second_opinion(stack, codes, work.opinion)
     valid, quality = usable(codes)
     count = (codes[:, *inner] == USABLE).sum(axis=0)
     if work.labels is not None:
@@ -193,6 +199,28 @@ def compose(work: Compose) -> Composed:
         if found.source is not None:
             source = np.where(found.source >= 0, np.array(numbers, np.int16)[np.maximum(found.source, 0)], -1)
     return _write(work, picture, count, source, quality[inner])
+
+
+def second_opinion(
+    stack: NDArray[np.float32], codes: NDArray[np.uint8], bands: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """Codes (t, y, x) corrected by what the other dates say; ``bands`` are blue, red and near infrared.
+
+    What looks like cloud beside the other dates is masked; what is as bright on every date is no cloud, and used as the
+    lenient classes are.
+    """
+    blue, red, nir = (stack[:, band] for band in bands)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ndvi = np.where(nir + red > 0.01, (nir - red) / (nir + red), 0).astype(np.float32)
+    clear, seen = codes == USABLE, codes != EMPTY
+    pair = np.stack([np.nan_to_num(blue), np.nan_to_num(ndvi)], axis=1)
+    middle = reduce.reduce(pair, clear, _MEDIAN).composite
+    off = np.abs(np.nan_to_num(blue) - np.nan_to_num(middle[0]))[:, None].astype(np.float32)
+    deviation = reduce.reduce(off, clear, _MEDIAN).composite[0]
+    doubtful = temporal.suspicious(blue, ndvi, clear, (middle[0], middle[1], deviation))
+    ground = temporal.persistent(blue, seen)
+    out = np.where(doubtful, MASKED, codes)
+    return np.where((out == MASKED) & ground & ~doubtful, LENIENT, out).astype(np.uint8)
 
 
 def usable(codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
