@@ -131,7 +131,6 @@ USAGE = [
     (("--bands", "B4,B3", "--eight-bit"), "--eight-bit", "--bands"),
     (("--blend", "soft"), "--blend", "feather"),
     (("--format", "WORD"), "WORD", "format"),
-    (("--resume",), "--resume", "--help"),
 ]
 
 

@@ -22,7 +22,20 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 CLI = DOCS / "reference" / "cli.md"
 MOSAIC = re.compile(r"(?<=<!-- mosaic -->\n).*(?=<!-- end of mosaic -->)", re.DOTALL)
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
-OTHER_FLAGS = {"--help", "--json", "--quiet", "--debug", "--version", "--set", "--save-config", "--truth", "--changed"}
+OTHER_FLAGS = {
+    "--help",
+    "--json",
+    "--quiet",
+    "--debug",
+    "--version",
+    "--set",
+    "--save-config",
+    "--truth",
+    "--changed",
+    "--cover",
+    "--out",
+    "--resume",
+}
 FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init"}
 
 

@@ -74,6 +74,12 @@ _NO_OPINION = typer.Option(
     "--no-second-opinion", help="Believe the masks, whatever the other dates say.", rich_help_panel=_COMPOSE
 )
 
+_RESUME = typer.Option(
+    "--resume",
+    help="Go on where an interrupted run of this job was; that is done in any case.",
+    rich_help_panel=_RUN,
+)
+
 
 def mosaic(
     *,
@@ -103,6 +109,7 @@ def mosaic(
     format: Annotated[str | None, _option("output.format", "COG|GTiff|...", panel=_OUT)] = None,
     eight_bit: Annotated[bool, _option("output.eight_bit", panel=_OUT)] = False,
     force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
+    resume: Annotated[bool, _RESUME] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
