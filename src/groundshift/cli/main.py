@@ -95,7 +95,10 @@ def _told(error: BaseException, name: str, debug: bool) -> int:
         # The reader of our output has left; what was to be done is done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+    # Within compiled code Python wraps an interruption into a SystemError.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+        return INTERRUPTED
+    if type(error).__name__ == "Abort":
         return INTERRUPTED
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)

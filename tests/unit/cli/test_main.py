@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from groundshift import __version__
+from groundshift.cli.main import guarded
 
 from .conftest import Recorded
 
@@ -75,6 +76,19 @@ def test_an_interrupt_says_how_to_run_it_again(
     )
     assert s2cd("-i1", "A", "-i2", "B", "-outdir", "O") == 130
     assert capsys.readouterr().err.endswith("S2-CD -i1 A -i2 B -outdir O\n")
+
+
+def test_an_interruption_within_compiled_code_is_one_too(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(_: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupted:
+            raise SystemError("returned a result with an exception set") from interrupted
+
+    assert guarded(command, ["change", "A", "B"], "groundshift") == 130
+    said = capsys.readouterr().err
+    assert "interrupted" in said
+    assert "bug" not in said
 
 
 def test_a_warning_of_a_library_is_not_shown(
