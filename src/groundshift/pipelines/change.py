@@ -47,8 +47,6 @@ _BASE_BYTES = 330 * 2**20
 """What this process needs before it has read a pixel, and a worker half of it."""
 _ENOUGH_VALID = 0.5
 _SHIFT_PX = 0.3
-_FEW = 0.05
-"""Share of what was compared, up to which the changes are few polygons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -413,6 +411,7 @@ def _stream(state: Run) -> None:
     strips = _strips(state)
     with state.stage("compare", len(strips)) as advance:
         state.measured = pool.run(stream.measure, strips, lambda _: advance(1), str)
+    export.begin_early(state, export.measured(state))
     detect = state.job.detect
     limit = _amplitude_limit(state) if detect.context == "none" or detect.fdr is not None else None
     with state.stage("regions", len(strips)) as advance:
@@ -424,9 +423,6 @@ def _stream(state: Run) -> None:
     least = _minimum_px(state)
     if least > 1 and changed:
         changed = pool.run(stream.remove_small, [stream.SmallWork(scratch, least)], describe=str)[0]
-    if changed <= _FEW * state.compared_px:
-        # Else polygons take long, and rasters are written beside those.
-        export.begin_early(state, export.measured(state))
     with state.stage("kinds", len(strips)) as advance:
         share = stream.kinds_share(changed)
         parts = pool.run(stream.sample_changed, [replace(strip, share=share) for strip in strips], describe=str)
