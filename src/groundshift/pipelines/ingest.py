@@ -38,6 +38,8 @@ _WIDE = 16_384
 
 MASKED = 1
 """Code of the mask plane for cloud, shadow or the like, beside USABLE and EMPTY."""
+LENIENT = 3
+"""The same where a lenient set of classes, none of them grown, leaves the pixel usable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,8 @@ class Unit:
     target: Planes
     mask: MaskSection
     area: BaseGeometry | None
+    lenient: tuple[int, ...] = ()
+    """Classes that stay masked under the lenient set; empty: there is none."""
 
     @property
     def key(self) -> str:
@@ -114,12 +118,13 @@ def units(
     stack: Stack,
     mask: MaskSection,
     area: BaseGeometry | None,
+    lenient: tuple[int, ...] = (),
 ) -> Iterator[Unit]:
     """The work of reading one scene; the mask, whose units are the longest, comes first."""
     for index, band in ((len(bands), None), *enumerate(bands)):
         target = stack.dn if band else stack.mask
         for window in _rows(reader, band, geobox):
-            yield Unit(reader, band, index, geobox, window, target, mask, area)
+            yield Unit(reader, band, index, geobox, window, target, mask, area, lenient)
 
 
 def _rows(reader: Reader, band: str | None, geobox: GeoBox) -> Iterator[Window]:
@@ -181,7 +186,10 @@ def _mask(unit: Unit) -> NDArray[np.uint8]:
     out = np.full(unit.window.shape, USABLE, np.uint8)
     if classes is not None:
         inner = slice(halo, halo + unit.window.shape[0]), slice(halo, halo + unit.window.shape[1])
-        out[~scl.usable(classes, unit.mask.classes, cloud, shadow)[inner]] = MASKED
+        masked = ~scl.usable(classes, unit.mask.classes, cloud, shadow)[inner]
+        out[masked] = MASKED
+        if unit.lenient:
+            out[masked & scl.usable(classes, unit.lenient, 0, 0)[inner]] = LENIENT
         if SceneClass.NO_DATA in unit.mask.classes:
             out[classes[inner] == SceneClass.NO_DATA] = EMPTY
     if unit.area is not None:

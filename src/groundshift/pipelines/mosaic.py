@@ -230,7 +230,7 @@ def _read(state: Run) -> None:
             state.journal.add(key)
             advance(1)
 
-        state.pool.run(mosaic_layers.run_unit, todo, finished, str)
+        state.pool.run(ingest.run_unit, todo, finished, str)
 
 
 def _names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:
@@ -351,6 +351,7 @@ def _compose(state: Run) -> None:
     pixel_m = pixel_size_m(state.plan.geobox) or 10.0
     blending = blend.BlendOptions(method=state.job.compose.blend, radius_px=max(2.0, _BLEND_M / pixel_m))
     halo = blend.halo_px(blending) if state.labels is not None else 0
+    side = _side(state, halo)
     days = [layer.scene.sensing_time for layer in state.plan.layers]
     work = [
         Compose(
@@ -365,7 +366,7 @@ def _compose(state: Run) -> None:
             out=state.out,
             opinion=_opinion(state),
         )
-        for window in mosaic_blocks.blocks_of(shape, _side(state, halo))
+        for window in blocks(shape, side, side)
     ]
     earlier = _composed(state)
     todo = [block for block in work if block.key not in earlier]
@@ -405,7 +406,8 @@ def _side(state: Run, halo: int) -> int:
     most = _deepest([layer.window for layer in state.plan.layers], state.step, state.shape)
     bands = len(state.job.grid.bands)
     used = min(most, 4) if state.labels is not None else most
-    per_pixel = most * (4 * bands + 6) + used * (12 * bands + 24) + 40
+    opinion = 40 * most if _opinion(state) else 0
+    per_pixel = most * (4 * bands + 6) + opinion + used * (12 * bands + 24) + 40
     side = int(math.sqrt(max(budget / workers, 2**24) / per_pixel)) - 2 * halo
     return int(np.clip(side // 64 * 64, 64, 2048))
 

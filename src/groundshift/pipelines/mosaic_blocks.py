@@ -6,7 +6,7 @@ Law: how the mosaic is cut into blocks changes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,9 @@ from groundshift.clouds import temporal
 from groundshift.composite import blend, reduce, seams
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window
-from groundshift.pipelines.ingest import MASKED, Stack
+from groundshift.pipelines.ingest import LENIENT, MASKED, Stack
 from groundshift.pipelines.mosaic_job import ComposeSection
-from groundshift.pipelines.mosaic_layers import LENIENT, LayerStack, filled
+from groundshift.pipelines.mosaic_layers import LayerStack, filled
 from groundshift.radiometry.audit import Dark, dark_quantiles
 from groundshift.radiometry.reflectance import EMPTY, USABLE
 
@@ -78,10 +78,10 @@ def thin(work: Thin) -> Thinned:
     sample = [np.empty((p, 0), np.float32)]
     for top in range(y0 * step, y1 * step, rows):
         window = Window(top, min(top + rows, y1 * step), x0 * step, x1 * step)
-        part = layer.shared(window)
-        if part is None:
+        numbers, stacks, masks = filled((layer,), window, p)
+        if not numbers:
             continue
-        stack, codes = _padded(layer, part, window, p)
+        stack, codes = stacks[0], masks[0]
         sample.append(stack[:, ::apart, ::apart][:, codes[::apart, ::apart] == USABLE])
         cells = slice(top // step - y0, -(-window.y1 // step) - y0)
         for k, mask in enumerate((codes != EMPTY, codes == USABLE, (codes == USABLE) | (codes == LENIENT))):
@@ -106,14 +106,6 @@ def _dark(stack: Stack, sample: NDArray[np.float32]) -> tuple[Dark, ...]:
     told = [np.float32(offset * scale) for offset, scale in zip(stack.offset, stack.scale, strict=True)]
     every = np.ones(sample.shape[1], bool)
     return tuple(dark_quantiles(band - step, every, 1.0) for band, step in zip(sample, told, strict=True))
-
-
-def _padded(layer: LayerStack, part: Window, window: Window, p: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    stack = np.zeros((p, *window.shape), np.float32)
-    codes = np.full(window.shape, EMPTY, np.uint8)
-    inside = (slice(part.y0 - window.y0, part.y1 - window.y0), slice(part.x0 - window.x0, part.x1 - window.x0))
-    stack[:, *inside], codes[inside] = layer.read(part)
-    return stack, codes
 
 
 def _cells(values: NDArray[np.generic], step: int) -> NDArray[np.float64]:
@@ -206,8 +198,8 @@ def second_opinion(
 ) -> NDArray[np.uint8]:
     """Codes (t, y, x) corrected by what the other dates say; ``bands`` are blue, red and near infrared.
 
-    What looks like cloud beside the other dates is masked; what is as bright on every date is no cloud, and used as the
-    lenient classes are.
+    What looks like cloud beside the other dates is masked; what looks the same on three dates is ground, and used as
+    what the lenient classes leave.
     """
     blue, red, nir = (stack[:, band] for band in bands)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -219,8 +211,8 @@ def second_opinion(
     deviation = reduce.reduce(off, clear, _MEDIAN).composite[0]
     doubtful = temporal.suspicious(blue, ndvi, clear, (middle[0], middle[1], deviation))
     ground = temporal.persistent(blue, seen)
-    out = np.where(doubtful, MASKED, codes)
-    return np.where((out == MASKED) & ground & ~doubtful, LENIENT, out).astype(np.uint8)
+    out = np.where((codes == MASKED) & ground, LENIENT, codes)
+    return np.where(doubtful, MASKED, out).astype(np.uint8)
 
 
 def usable(codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
@@ -267,10 +259,3 @@ def _write(
         used = np.bincount(source[(source >= 0) & seen], minlength=len(work.layers))
     totals = np.bincount(evidence[3].reshape(-1), minlength=3)
     return Composed(work.key, tuple(int(n) for n in totals[:3]), tuple(int(n) for n in used))  # type: ignore[arg-type]
-
-
-def blocks_of(shape: tuple[int, int], side: int) -> Iterator[Window]:
-    """Square blocks of a grid."""
-    for y in range(0, shape[0], side):
-        for x in range(0, shape[1], side):
-            yield Window(y, min(y + side, shape[0]), x, min(x + side, shape[1]))

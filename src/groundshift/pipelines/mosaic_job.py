@@ -79,8 +79,8 @@ class CloudsSection(_Section):
     shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0
     """Growth of cloud shadows (3), metres: 60 to 100 in the literature."""
     second_opinion: bool = True
-    """Where three dates or more see a place: what looks like cloud beside the others is masked, and what is as bright
-    on every date is ground (needs blue, red and near infrared among the bands)."""
+    """Where three dates or more see a place: what looks like cloud beside the others is masked, and what looks the
+    same on three dates is ground (needs blue, red and near infrared among the bands)."""
 
     @field_validator("classes", "lenient", mode="before")
     @classmethod

@@ -6,25 +6,21 @@ Three codes say how clear a pixel is: by the strict classes and far from clouds,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift.clouds import scl
-from groundshift.io import vector
-from groundshift.model.grid import Window, crop, pixel_size_m
+from groundshift.model.grid import Window, crop
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines import ingest
-from groundshift.pipelines.ingest import MASKED, Stack, Unit
+from groundshift.pipelines.ingest import LENIENT, MASKED, Stack, Unit
 from groundshift.pipelines.job import MaskSection
-from groundshift.pipelines.mosaic_job import CloudsSection, MosaicJob
+from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
 from groundshift.radiometry.reflectance import EMPTY, USABLE, from_stored
 
-LENIENT = 3
-"""Code of the mask plane: clear by the lenient classes only."""
 _UNDATED_DAYS = 30.0
 """A scene whose date is not known counts as this much older than the oldest that has one."""
 
@@ -71,22 +67,6 @@ class LayerStack:
         return reflectance, codes
 
 
-@dataclass(frozen=True, eq=False)
-class LayerUnit:
-    """A part of one scene to be read: some rows of a band, or of the mask."""
-
-    unit: Unit
-    clouds: CloudsSection
-
-    @property
-    def key(self) -> str:
-        """Name in the journal."""
-        return self.unit.key
-
-    def __str__(self) -> str:
-        return str(self.unit)
-
-
 def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool) -> list[LayerStack]:
     """Make, or find again, the planes of all scenes."""
     times = [layer.scene.sensing_time for layer in plan.layers]
@@ -105,51 +85,16 @@ def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool) -> l
     ]
 
 
-def units(layer: Layer, stack: LayerStack, plan: MosaicPlan, job: MosaicJob) -> Iterator[LayerUnit]:
+def units(layer: Layer, stack: LayerStack, plan: MosaicPlan, job: MosaicJob) -> Iterator[Unit]:
     """The work of reading one scene."""
     mask = MaskSection(
-        classes=job.clouds.classes,
+        # What the classes say is no data is none, whether it is masked or not.
+        classes=(SceneClass.NO_DATA, *job.clouds.classes),
         cloud_dilation_m=job.clouds.cloud_dilation_m,
         shadow_dilation_m=job.clouds.shadow_dilation_m,
     )
     grid = crop(plan.geobox, layer.window)
-    for unit in ingest.units(layer.reader, job.grid.bands, grid, stack.stack, mask, plan.area):
-        yield LayerUnit(unit, job.clouds)
-
-
-def run_unit(work: LayerUnit) -> str:
-    """Read one unit. A task for a worker."""
-    if work.unit.band is not None:
-        return ingest.run_unit(work.unit)
-    for part in _strips(work.unit):
-        work.unit.target.write(part.window, _codes(part, work.clouds), 0)
-    return work.unit.key
-
-
-def _strips(unit: Unit) -> Iterator[Unit]:
-    step = 1024 if unit.window.shape[1] <= 16_384 else 128
-    for y0 in range(unit.window.y0, unit.window.y1, step):
-        yield replace(unit, window=replace(unit.window, y0=y0, y1=min(y0 + step, unit.window.y1)))
-
-
-def _codes(unit: Unit, clouds: CloudsSection) -> NDArray[np.uint8]:
-    """How clear some rows are."""
-    pixel_m = pixel_size_m(unit.geobox) or 10.0
-    growth = clouds.cloud_dilation_m / pixel_m, clouds.shadow_dilation_m / pixel_m
-    halo = scl.halo_px(*growth)
-    rows, columns = unit.window.shape
-    padded = unit.geobox.pad(halo)[unit.window.y0 : unit.window.y1 + 2 * halo, :]
-    classes = unit.reader.read_classification(padded)
-    out = np.full(unit.window.shape, USABLE, np.uint8)
-    if classes is not None:
-        inner = slice(halo, halo + rows), slice(halo, halo + columns)
-        clear = scl.usable(classes, clouds.classes, *growth)[inner]
-        rung = np.where(scl.usable(classes, clouds.lenient, 0, 0)[inner], LENIENT, MASKED) if clouds.lenient else MASKED
-        out = np.where(clear, USABLE, rung).astype(np.uint8)
-        out[classes[inner] == SceneClass.NO_DATA] = EMPTY
-    if unit.area is not None:
-        out[~vector.rasterise_mask(unit.area, unit.geobox, unit.window)] = EMPTY
-    return out
+    return ingest.units(layer.reader, job.grid.bands, grid, stack.stack, mask, plan.area, job.clouds.lenient)
 
 
 def filled(
