@@ -1,0 +1,84 @@
+"""The contract of every cloud mask: reflectance of named bands in, probabilities of cloud, shadow and snow out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundshift.model.cloudmask import CloudClass
+
+Probabilities = NDArray[np.float32]
+"""(4, y, x): cloud, thin cloud, shadow, snow, in the order of :data:`~groundshift.model.cloudmask.CLASSES`, 0 to 1."""
+
+
+class Masker(Protocol):
+    """A cloud mask: a neighbourhood kernel on the reflectance of one scene."""
+
+    @property
+    def name(self) -> str:
+        """As it is named on the command line."""
+        ...
+
+    @property
+    def resolution_m(self) -> float:
+        """Pixel size that it works at best, metres; callers resample."""
+        ...
+
+    @property
+    def halo_px(self) -> int:
+        """Pixels at that size that a block must know beyond its border."""
+        ...
+
+    def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
+        """Of the bands that a scene has, those that it wants to be given, in its order.
+
+        Raises:
+            InputError: where bands are missing that it cannot do without.
+        """
+        ...
+
+    def probabilities(
+        self, reflectance: NDArray[np.float32], bands: Sequence[str], valid: NDArray[np.bool_]
+    ) -> Probabilities:
+        """Probabilities of the four classes.
+
+        Args:
+            reflectance: (band, y, x), 1.0 = 100 %.
+            bands: names, as :meth:`choose` gave them.
+            valid: (y, x) True = usable data.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """From which probability on a pixel is of a class."""
+
+    cloud: float = 0.5
+    thin_cloud: float = 0.5
+    shadow: float = 0.5
+    snow: float = 0.5
+
+
+def classify(
+    probabilities: Probabilities, valid: NDArray[np.bool_], thresholds: Thresholds | None = None
+) -> NDArray[np.uint8]:
+    """Return the codes of :class:`~groundshift.model.cloudmask.CloudClass`, (y, x).
+
+    A pixel is of the most probable class among those that reach their threshold; thick and thin cloud together count
+    as the likelier of them where their sum reaches the threshold of cloud; else it is clear.
+    """
+    limits = thresholds or Thresholds()
+    cloud, thin, shadow, snow = probabilities
+    out = np.full(valid.shape, CloudClass.CLEAR, np.uint8)
+    out[snow >= limits.snow] = CloudClass.SNOW
+    out[(shadow >= limits.shadow) & (shadow > snow)] = CloudClass.SHADOW
+    both = cloud + thin
+    clouded = ((both >= limits.cloud) | (thin >= limits.thin_cloud)) & (both > shadow) & (both > snow)
+    out[clouded] = np.where(cloud >= thin, CloudClass.CLOUD, CloudClass.THIN_CLOUD)[clouded]
+    out[~valid] = CloudClass.NO_DATA
+    return out

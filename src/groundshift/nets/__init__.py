@@ -1,0 +1,1 @@
+"""Networks: what runs is ONNX, with a model card beside the weights."""
