@@ -15,6 +15,11 @@ from groundshift.model.legend import NO_CHANGE
 
 _OUTLIERS = (0.01, 0.99)
 _SMALLEST = 1e-12
+_FEW = 20_000
+"""Points on which starts are tried."""
+_ITERATIONS = 300
+_STILL = 1e-4
+"""Standard deviations: centres that move less have arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,19 +110,67 @@ def label(
     return out
 
 
+def smooth(kind: NDArray[np.uint8], radius_px: int = 1) -> NDArray[np.uint8]:
+    """Return kinds without speckle: each changed pixel takes the kind that most changed pixels around it have.
+
+    A neighbourhood kernel with a halo of ``radius_px``: what changed stays changed, what did not stays 0.
+
+    Args:
+        kind: (y, x), 0 where not changed, else 1..k.
+        radius_px: of the square window; 0 leaves all as it is.
+
+    Returns:
+        (y, x). Where kinds tie, a pixel keeps its own if that is among them, else takes the lowest.
+    """
+    out = np.zeros_like(kind)
+    if radius_px < 1 or not kind.size:
+        return kind.copy()
+    _majority(np.ascontiguousarray(kind), radius_px, int(kind.max()) + 1, out)
+    return out
+
+
 def _cluster(points: NDArray[np.float64], options: KindOptions) -> NDArray[np.float64]:
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    """Centres by Lloyd's iterations: k-means++ starts on some of the points, the best of them refined on all."""
+    from scipy.cluster.vq import vq
 
     distinct = np.unique(points[:10_000], axis=0)
     if len(distinct) < options.classes:
         distinct = np.unique(points, axis=0)
     if len(distinct) <= options.classes:
         return distinct
-    means = KMeans(options.classes, init="k-means++", n_init=options.starts, random_state=options.seed)
-    with threadpool_limits(1):  # sums in one order, so that every machine finds the same centres
-        means.fit(points)
-    return np.asarray(means.cluster_centers_)
+    rng = np.random.default_rng(options.seed)
+    few = points[:: max(1, len(points) // _FEW)]
+    tried = [_lloyd(few, _spread(few, options.classes, rng)) for _ in range(options.starts)]
+    best = min(tried, key=lambda centres: float((vq(few, centres)[1] ** 2).sum()))
+    return _lloyd(points, best)
+
+
+def _spread(points: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Distinct points far from each other (k-means++: Arthur and Vassilvitskii 2007)."""
+    chosen = [points[rng.integers(len(points))]]
+    distance = np.full(len(points), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, ((points - chosen[-1]) ** 2).sum(axis=1))
+        total = distance.sum()
+        if total == 0:
+            break
+        chosen.append(points[rng.choice(len(points), p=distance / total)])
+    return np.array(chosen)
+
+
+def _lloyd(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.cluster.vq import vq
+
+    for _ in range(_ITERATIONS):
+        nearest = vq(points, centres)[0]
+        count = np.bincount(nearest, minlength=len(centres))
+        sums = np.stack([np.bincount(nearest, axis, len(centres)) for axis in points.T], axis=1)
+        # A centre that lost all its points stays where it is.
+        moved = np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], centres)
+        shift, centres = float(np.abs(moved - centres).max()), moved
+        if shift < _STILL:
+            break
+    return centres
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -144,6 +197,26 @@ def _nearest(
             if distance < best:
                 nearest, best = k, distance
         out[i] = nearest + 1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _majority(kind: NDArray[np.uint8], radius: int, classes: int, out: NDArray[np.uint8]) -> None:
+    rows, columns = kind.shape
+    votes = np.zeros(classes, np.int32)
+    for y in range(rows):
+        for x in range(columns):
+            own = kind[y, x]
+            if own == 0:
+                continue
+            votes[:] = 0
+            for v in range(max(0, y - radius), min(rows, y + radius + 1)):
+                for u in range(max(0, x - radius), min(columns, x + radius + 1)):
+                    votes[kind[v, u]] += 1
+            best = own
+            for k in range(1, classes):
+                if votes[k] > votes[best]:
+                    best = k
+            out[y, x] = best
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import re
 import resource
 import sys
@@ -27,6 +29,12 @@ def parse_memory(text: str) -> int:
     return int(size)
 
 
+def release() -> None:
+    """Give memory that was freed back to the system, where the C library (glibc) would keep it for later."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def peak_rss(pids: Iterable[int] = ()) -> int:
     """Peak resident memory in bytes of this process plus that of each process named.
 
@@ -34,7 +42,7 @@ def peak_rss(pids: Iterable[int] = ()) -> int:
     without ``/proc``, count as nothing.
     """
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return own + sum(_high_water(pid) for pid in pids)
+    return own + sum(high_water(pid) for pid in pids)
 
 
 def block_rows(
@@ -60,7 +68,8 @@ def block_rows(
     return min(rows, shape[0])
 
 
-def _high_water(pid: int) -> int:
+def high_water(pid: int) -> int:
+    """Peak resident memory of a process in bytes; 0 for one that is gone, or where nothing tells."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

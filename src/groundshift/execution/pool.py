@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import groundshift
 from groundshift.errors import GroundshiftError, ProductError
+from groundshift.execution import memory
 from groundshift.execution.worker import DONE, REFUSED
 
 A = TypeVar("A")
@@ -94,6 +95,7 @@ class Pool:
         self._address_space = address_space
         self._crew: list[_Worker] = []
         self._tasks = 0
+        self._retired = 0
         self._queue: list[Started[Any]] = []
         self._started: dict[int, Started[Any]] = {}
 
@@ -124,6 +126,18 @@ class Pool:
         self._started, self._queue = {}, []
         for task in lost:
             task._outcome = partial(_raise, WorkerDied("the pool was closed before the task was done."))
+
+    def retire(self) -> None:
+        """End the workers that are idle, for the sake of their memory; the next run or start hires others."""
+        for worker in [worker for worker in self._crew if worker.task is None]:
+            self._retired += memory.high_water(worker.process.pid)
+            worker.process.kill()
+            self._crew.remove(worker)
+            _bury(worker)
+
+    def peak_rss(self) -> int:
+        """Peak resident memory of this process plus those of its workers, bytes: an upper bound of their sum."""
+        return memory.peak_rss(self.pids) + self._retired
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -18,9 +18,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from groundshift.errors import GroundshiftError
+from groundshift.execution import memory
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 """Outcomes: the result; an error that groundshift raised on purpose; any other exception, as text."""
+
+_IDLE_S = 0.05
+"""Without a task for this long, a worker gives back the memory that it no longer needs."""
 
 
 def main() -> None:
@@ -35,12 +39,16 @@ def main() -> None:
         address_space, modules = connection.recv()
         _prepare(address_space, modules)
         while True:
+            if not connection.poll(_IDLE_S):
+                memory.release()
             task, function, argument = connection.recv()
             outcome = _outcome(function, argument)
+            del argument
             try:
                 connection.send((task, *outcome))
             except (TypeError, AttributeError, pickle.PicklingError):
                 connection.send((task, FAILED, traceback.format_exc()))
+            del outcome
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
 

@@ -45,6 +45,8 @@ _WORK = ".groundshift-work"
 _IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
 _BASE_BYTES = 330 * 2**20
 """What this process needs before it has read a pixel, and a worker half of it."""
+_STRIP_ROWS = 128
+"""At most, of a strip: more would not be faster."""
 _ENOUGH_VALID = 0.5
 _SHIFT_PX = 0.3
 
@@ -102,6 +104,7 @@ class Run:
         begin = time.monotonic()
         with self.progress.stage(name, total) as advance:
             yield advance
+        memory.release()
         self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begin
 
 
@@ -271,6 +274,8 @@ def _scratch(state: Run, stacks: tuple[Stack, Stack]) -> Scratch:
 
     from groundshift.change.regions import LEVELS
 
+    step = pictures.quicklook_step(shape)
+    cells = tuple(-(-side // step) for side in shape)
     return Scratch(
         stacks=stacks,
         cva=make("cva", 2, "float32"),
@@ -278,6 +283,7 @@ def _scratch(state: Run, stacks: tuple[Stack, Stack]) -> Scratch:
         accepted=make("accepted", len(LEVELS), "uint8"),
         changed=make("changed", 1, "uint8"),
         labels=make("labels", 1, "uint8"),
+        looks=Planes.create(state.work / "looks.bin", (6, *cells), "float32"),
         p_value=make("p-value", 1, "float32") if state.job.output.p_value else None,
     )
 
@@ -432,7 +438,7 @@ def _stream(state: Run) -> None:
         model = kinds.fit(
             amplitude, angle, kinds.KindOptions(classes=state.job.kinds.classes, seed=state.job.normalise.seed)
         )
-        work = [replace(strip, model=model) for strip in strips]
+        work = [replace(strip, model=model, smooth_px=state.job.kinds.smooth_px) for strip in strips]
         state.classified = pool.run(stream.classify, work, lambda _: advance(1), str)
     export.begin_early(state, [export.classified(state, model.classes)])
 
@@ -447,8 +453,8 @@ def _strips(state: Run) -> list[Work]:
     budget = max(
         2**26, (memory.parse_memory(state.job.run.memory) - _BASE_BYTES * (1 + workers // 2 + workers % 2)) // workers
     )
-    rows = memory.block_rows(shape, 36 * len(bands) + 80, budget, halo_px=8, multiple=256)
-    rows = max(step, min(rows, math.ceil(shape[0] / (2 * workers)), 512) // step * step)
+    rows = memory.block_rows(shape, 36 * len(bands) + 80, budget, halo_px=8, multiple=128)
+    rows = max(step, min(rows, math.ceil(shape[0] / (2 * workers)), _STRIP_ROWS) // step * step)
     return [
         Work(
             scratch=state.scratch,

@@ -131,6 +131,8 @@ class KindsSection(_Section):
     """Number of kinds (SatCen S2-CD: 4)."""
     reference_vector: str = "first"
     """Reference of the angle: first (1,0,0,...), uniform, ndvi, mean, or numbers such as 0,0,-1,1."""
+    smooth_px: Annotated[int, Field(ge=0, le=50)] = 1
+    """Radius of the majority filter that takes the speckle out of the kinds, pixels; 0: none. What changed stays so."""
 
 
 class OutputSection(_Section):

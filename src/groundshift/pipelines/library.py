@@ -89,7 +89,8 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
     amplitude, angle = round_mantissa(found.amplitude), round_mantissa(found.angle, 10)
     chosen = kinds.KindOptions(classes=job.kinds.classes, seed=job.normalise.seed)
     model = kinds.fit(amplitude[found.changed], angle[found.changed], chosen)
-    kind = np.where(block.valid, kinds.label(model, amplitude, angle, found.changed), NO_DATA)
+    kind = kinds.smooth(kinds.label(model, amplitude, angle, found.changed), job.kinds.smooth_px)
+    kind = np.where(block.valid, kind, NO_DATA)
     layers = {
         "kind": (kind.astype(np.uint8), {"long_name": "kind of change: 0 none, 255 no data"}),
         "amplitude": (amplitude, {"units": "standard deviations of no change"}),

@@ -18,7 +18,6 @@ from odc.geo.geobox import GeoBox
 import groundshift
 from groundshift.composite import display
 from groundshift.errors import OutputError
-from groundshift.execution import memory
 from groundshift.io import cog, manifest, stac_item
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.cog import BandTag
@@ -312,7 +311,7 @@ def _provenance(
     summary |= {
         "outputs": {key: str(path) for key, (path, _) in files.items()} | {"manifest": str(state.outdir / MANIFEST)},
         "timings_s": {stage: round(seconds, 3) for stage, seconds in state.timings.items()},
-        "peak_memory_bytes": memory.peak_rss(state.pool.pids),
+        "peak_memory_bytes": state.pool.peak_rss(),
     }
     record = manifest.Manifest(
         command="mosaic",

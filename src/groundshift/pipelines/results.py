@@ -19,7 +19,6 @@ from groundshift import errors
 from groundshift.change import kinds
 from groundshift.change.kinds import KindFacts
 from groundshift.errors import GroundshiftError, GroundshiftWarning, OutputError
-from groundshift.execution import memory
 from groundshift.io import cog, manifest, stac_item, vector
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
@@ -178,6 +177,7 @@ def _write_files(state: Run, facts: Sequence[KindFacts], target: GeoBox, files: 
     with state.stage("write", len(rasters) + 2) as advance:
         for raster in rasters:
             export.begin(state, raster, max(1, state.pool.workers))
+        state.pool.retire()
         files["changes"] = _write_polygons(state, facts, target), "polygons of change"
         advance(1)
         looks = _pictures(state, facts)
@@ -223,11 +223,8 @@ class _Looks:
 
 def begin_pictures(state: Run) -> None:
     """Begin the pictures of the two dates, for which everything is there once it is measured."""
-    dates = []
-    for i in range(2):
-        images, valid = zip(*(strip.pictures[i] for strip in state.measured), strict=True)
-        dates.append((np.concatenate(images, axis=1), np.concatenate(valid)))
-    state.dates = state.pool.start(pictures.of_dates, dates, lambda _: "drawing the pictures of the two dates")
+    assert state.scratch is not None
+    state.dates = state.pool.start(stream.draw_dates, state.scratch, lambda _: "drawing the pictures of the two dates")
 
 
 def _pictures(state: Run, facts: Sequence[KindFacts]) -> _Looks:
@@ -368,7 +365,7 @@ def _summary(state: Run, facts: Sequence[KindFacts], files: dict[str, tuple[Path
         "shift_px": None if state.shift is None else [state.shift.dx_px, state.shift.dy_px],
         "warnings": [{"name": warning.name, "message": str(warning)} for warning in state.warnings],
         "timings_s": {stage: round(seconds, 3) for stage, seconds in state.timings.items()},
-        "peak_memory_bytes": memory.peak_rss(state.pool.pids),
+        "peak_memory_bytes": state.pool.peak_rss(),
     }
 
 
@@ -410,7 +407,7 @@ def _report(
         options=_dotted(state.job.model_dump(mode="json")),
         files=tuple((path.name, title, path.stat().st_size) for path, title in files.values()),
         timings=tuple(state.timings.items()),
-        peak_memory_bytes=memory.peak_rss(state.pool.pids),
+        peak_memory_bytes=state.pool.peak_rss(),
     )
 
 

@@ -23,7 +23,7 @@ from groundshift.model.legend import NO_CHANGE, NO_DATA
 from groundshift.pipelines.fitting import Block, Fitted, Measured
 from groundshift.pipelines.ingest import MASKED, Stack
 from groundshift.radiometry.reflectance import EMPTY
-from groundshift.report.pictures import LabelQuicklook, ReflectanceQuicklook
+from groundshift.report.pictures import DatePictures, LabelQuicklook, ReflectanceQuicklook, of_dates
 
 HISTOGRAM_EDGES = np.geomspace(0.05, 500.0, 121)
 """Bins of the amplitude."""
@@ -32,6 +32,8 @@ _DROPPED = 23 - 13
 _KINDS_SAMPLE = 400_000
 _POLAR_SAMPLE = 20_000
 _SCAN_BYTES = 2**25
+_SCATTER = 2_654_435_761
+"""Multiplies the place of a pixel, modulo 2^32, to a number that any share of them is drawn evenly by (Knuth)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ class Scratch:
     """(1, y, x) uint8: 1 where changed."""
     labels: Planes
     """(1, y, x) uint8: the map."""
+    looks: Planes
+    """(6, rows, columns) float32 of the pictures: reflectance of three bands before, then after; NaN: no data."""
     p_value: Planes | None
     """(1, y, x) float32, where it was asked for."""
 
@@ -76,6 +80,8 @@ class Work:
     levels: tuple[int, ...] = ()
     """Levels at which anything was accepted."""
     model: KindModel | None = None
+    smooth_px: int = 0
+    """Radius of the majority filter of the kinds."""
     amplitude_limit: float | None = None
     """Amplitude beyond which a pixel is changed, without context; None: by regions."""
 
@@ -94,8 +100,6 @@ class MeasuredStrip:
     empty: tuple[int, int]
     """Pixels without data, by date."""
     histogram: NDArray[np.int64]
-    pictures: tuple[tuple[NDArray[np.float32], NDArray[np.bool_]], tuple[NDArray[np.float32], NDArray[np.bool_]]]
-    """Thinned reflectance and validity, by date."""
 
 
 def measure(work: Work) -> MeasuredStrip:
@@ -107,10 +111,8 @@ def measure(work: Work) -> MeasuredStrip:
     (before, usable_before, codes_before), (after, usable_after, codes_after) = (
         stack.read(padded) for stack in scratch.stacks
     )
-    pictures = tuple(
-        _thinned(image[:, inner.slices[0]], codes[inner.slices] != EMPTY, work)
-        for image, codes in ((before, codes_before), (after, codes_after))
-    )
+    for date, image, codes in ((0, before, codes_before), (1, after, codes_after)):
+        _thin(image[:, inner.slices[0]], codes[inner.slices] != EMPTY, work, date)
     block = Block(before, after, usable_before & usable_after)
     histogram = _write_measured(work, block, inner)
     first, second = codes_before[inner.slices], codes_after[inner.slices]
@@ -122,7 +124,6 @@ def measure(work: Work) -> MeasuredStrip:
         masked=int(masked.sum()),
         empty=(int((first == EMPTY).sum()), int((second == EMPTY).sum())),
         histogram=histogram,
-        pictures=pictures,  # type: ignore[arg-type]
     )
 
 
@@ -168,12 +169,23 @@ def _count_values(raw: Any, first: int, dropped: int, count: Any) -> None:
             count[value] += 1
 
 
-def _thinned(
-    reflectance: NDArray[np.float32], valid: NDArray[np.bool_], work: Work
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _thin(reflectance: NDArray[np.float32], valid: NDArray[np.bool_], work: Work, date: int) -> None:
+    """Write one date's rows of the pictures."""
     look = ReflectanceQuicklook(valid.shape, len(work.picture_bands), work.step)
     look.add(Window(0, valid.shape[0], 0, valid.shape[1]), [reflectance[band] for band in work.picture_bands], valid)
-    return look.result()
+    mean, seen = look.result()
+    mean[:, ~seen] = np.nan
+    top = work.window.y0 // work.step
+    where = Window(top, top + seen.shape[0], 0, seen.shape[1])
+    for band, values in enumerate(mean, len(mean) * date):
+        work.scratch.looks.write(where, values, band)
+
+
+def draw_dates(scratch: Scratch) -> DatePictures:
+    """The pictures of the two dates, once all strips are measured."""
+    _, rows, columns = scratch.looks.shape
+    looks = scratch.looks.read(Window(0, rows, 0, columns)).astype(np.float32, copy=False)
+    return of_dates([(image, np.isfinite(image[0])) for image in np.split(looks, 2)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,13 +291,16 @@ def remove_small(work: SmallWork) -> int:
 
 
 def sample_changed(work: Work) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Amplitude and angle of a share of a strip's changed pixels, to fit the kinds on."""
-    changed = work.scratch.changed.read(work.window, 0).view(np.bool_)
-    if not changed.any():
+    """Amplitude and angle of a share of a strip's changed pixels, to fit the kinds on; which they are lies in their
+    place in the image alone."""
+    changed = np.flatnonzero(work.scratch.changed.read(work.window, 0))
+    if work.share < 1:
+        place = (changed + work.window.y0 * work.scratch.shape[1]).astype(np.uint64) * np.uint64(_SCATTER)
+        changed = changed[(place & np.uint64(0xFFFFFFFF)) < np.uint64(work.share * 2**32)]
+    if not len(changed):
         return np.empty(0, np.float32), np.empty(0, np.float32)
-    amplitude, angle = work.scratch.cva.read(work.window)[:, changed]
-    every = max(1, round(1 / work.share))
-    return amplitude[::every].astype(np.float32), angle[::every].astype(np.float32)
+    amplitude, angle = work.scratch.cva.read(work.window).reshape(2, -1)[:, changed]
+    return amplitude.astype(np.float32), angle.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,13 +319,17 @@ def classify(work: Work) -> ClassifiedStrip:
     """Last pass: the kind of each changed pixel."""
     scratch, window, model = work.scratch, work.window, work.model
     assert model is not None
-    changed = scratch.changed.read(window, 0).view(np.bool_)
-    cva = scratch.cva.read(window).astype(np.float32, copy=False)
+    padded = window.padded(work.smooth_px, scratch.shape)
+    inner = slice(window.y0 - padded.y0, window.y1 - padded.y0)
+    beyond = scratch.changed.read(padded, 0).view(np.bool_)
+    cva = scratch.cva.read(padded).astype(np.float32, copy=False)
     labels = scratch.labels.read(window, 0).astype(np.uint8, copy=False)
+    changed = beyond[inner]
     if changed.any():
-        kind = kinds.label(model, cva[0], cva[1], changed)
+        kind = kinds.smooth(kinds.label(model, cva[0], cva[1], beyond), work.smooth_px)[inner]
         labels[changed] = kind[changed]
         scratch.labels.write(window, labels, 0)
+    cva = cva[:, inner]
     look = LabelQuicklook(window.shape, work.step)
     look.add(Window(0, window.shape[0], 0, window.shape[1]), labels)
     return ClassifiedStrip(

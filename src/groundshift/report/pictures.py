@@ -224,12 +224,13 @@ class Stretch:
 _SHOULDER = 0.92
 """Brightness at the end of the span; clouds and snow share what is above."""
 _SAMPLE = 200_000
+_ROWS = 256
+"""Of a picture that are brightened together."""
 
 
 def _values(rgb: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
-    usable = valid & np.isfinite(rgb).all(axis=0)
-    values = rgb[:, usable]
-    return values[:, :: max(1, values.shape[1] // _SAMPLE)]
+    usable = np.flatnonzero(valid & np.isfinite(rgb).all(axis=0))
+    return rgb.reshape(3, -1)[:, usable[:: max(1, len(usable) // _SAMPLE)]]
 
 
 def common_stretch(*dates: tuple[NDArray[np.floating], NDArray[np.bool_]]) -> Stretch:
@@ -259,12 +260,15 @@ def stretch(rgb: NDArray[np.floating], valid: NDArray[np.bool_], law: Stretch) -
     Law: brightness never falls where reflectance rises, and depends on nothing but reflectance, band and ``law``.
     Pixels that are not valid or not finite take the grey :data:`BLANK`.
     """
-    usable = valid & np.isfinite(rgb).all(axis=0)
-    shade = (np.where(usable, rgb, 0) - np.reshape(law.low, (3, 1, 1))) / law.span
-    inner = _SHOULDER * np.clip(shade, 0, 1) ** law.gamma
-    outer = (1 - _SHOULDER) * (1 - 1 / np.maximum(shade, 1) ** 2)
-    bright = np.rint(255 * (inner + outer)).astype(np.uint8)
-    return np.where(usable[..., None], np.moveaxis(bright, 0, -1), np.uint8(BLANK))
+    picture = np.full((*valid.shape, 3), BLANK, np.uint8)
+    for top in range(0, len(valid), _ROWS):
+        part = slice(top, top + _ROWS)
+        usable = valid[part] & np.isfinite(rgb[:, part]).all(axis=0)
+        shade = (rgb[:, part][:, usable] - np.reshape(law.low, (3, 1))) / law.span
+        inner = _SHOULDER * np.clip(shade, 0, 1) ** law.gamma
+        outer = (1 - _SHOULDER) * (1 - 1 / np.maximum(shade, 1) ** 2)
+        picture[part][usable] = np.rint(255 * (inner + outer)).astype(np.uint8).T
+    return picture
 
 
 # ---- the map of change ---------------------------------------------------------------------------------------------
