@@ -34,7 +34,7 @@ NEEDED = {
 """GDAL drivers without which the main job cannot run, and what each is for."""
 LITTLE_MEMORY = 2 * 2**30
 LITTLE_DISK = 2**30
-_PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "rasterio", "pyogrio", "pyproj", "shapely", "odc-geo", "xarray")
+_PACKAGES = ("numpy", "scipy", "numba", "rasterio", "pyogrio", "pyproj", "shapely", "odc-geo", "xarray")
 
 
 def doctor(as_json: Annotated[bool, Json] = False, debug: Annotated[bool, Debug] = False) -> None:

@@ -195,6 +195,9 @@ def _options(driver: str, dtype: str, overview: str, workers: int) -> dict[str, 
         options["num_threads"] = str(max(1, workers))
     if driver == "COG":
         options["overview_resampling"] = overview.upper()
+        if np.dtype(dtype).kind == "f":
+            # In half the time of Deflate; classes stay with it, so that any program opens the map.
+            options["compress"] = "ZSTD"
     if driver == "GTiff":
         options["predictor"] = "3" if np.dtype(dtype).kind == "f" else "2"
     return options

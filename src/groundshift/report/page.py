@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from groundshift.model.legend import NO_CHANGE, change_legend
-from groundshift.report import figures, wording
+from groundshift.report import wording
 from groundshift.report.content import ChangeReport, KindRow
 from groundshift.report.pictures import for_page
 from groundshift.report.trust import checks
@@ -191,6 +191,8 @@ def _photo_alt(report: ChangeReport, role: str) -> str:
 
 
 def _drawings(report: ChangeReport) -> dict[str, Markup]:
+    from groundshift.report import figures  # here, since matplotlib takes memory, and most of a run needs none
+
     drawn = dict.fromkeys(("polar", "amplitude", "normalisation", "spectra"), Markup())
     thresholds = report.no_change.thresholds if report.no_change else ()
     if report.polar is not None and report.polar.amplitude.size:

@@ -430,8 +430,8 @@ def slide(
 def png(picture: Picture) -> bytes:
     """Encode an RGB picture as PNG."""
     target = io.BytesIO()
-    # Level 4: on photographs level 6 takes half as long again and saves nothing.
-    Image.fromarray(picture).save(target, "PNG", optimize=picture.size < 3_000_000, compress_level=4)
+    # Level 1: on photographs level 4 takes two and a half times as long and saves 8 %.
+    Image.fromarray(picture).save(target, "PNG", optimize=picture.size < 3_000_000, compress_level=1)
     return target.getvalue()
 
 

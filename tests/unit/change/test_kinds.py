@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from groundshift.change.kinds import KindModel, KindOptions, fit, label, merge, rows, summarise
+from groundshift.change.kinds import KindModel, KindOptions, fit, label, merge, rows, smooth, summarise
 from groundshift.errors import InputError, UsageError
 
 BANDS = ("B03", "B04", "B08", "B12")
@@ -78,6 +78,40 @@ def test_a_pixel_without_angle_goes_by_its_amplitude() -> None:
     model = KindModel(np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([np.log(10), 90.0]), np.array([1.0, 30.0]))
     kinds = label(model, np.array([30.0, 4.0, 0.0]), np.full(3, np.nan), np.ones(3, bool))
     assert kinds.tolist() == [2, 1, 1]
+
+
+def slow_smooth(kind: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
+    """The most frequent kind of the changed pixels around each changed one; its own where that is among them."""
+    out = kind.copy()
+    for y, x in zip(*np.nonzero(kind), strict=True):
+        around = kind[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+        votes = np.bincount(around[around > 0], minlength=6)
+        out[y, x] = kind[y, x] if votes[kind[y, x]] == votes.max() else votes.argmax()
+    return out
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2])
+def test_kinds_are_smoothed_as_the_slow_majority_does_and_in_blocks_too(radius: int) -> None:
+    rng = np.random.default_rng(radius)
+    kind = (rng.integers(1, 6, (40, 30)) * (rng.random((40, 30)) < 0.6)).astype(np.uint8)
+    expected = slow_smooth(kind, radius) if radius else kind
+    assert np.array_equal(smooth(kind, radius), expected)
+    halves = [smooth(kind[: 17 + radius], radius)[:17], smooth(kind[17 - radius :], radius)[radius:]]
+    assert np.array_equal(np.concatenate(halves), expected)
+
+
+def test_kinds_cluster_as_tightly_as_those_of_scikit_learn() -> None:
+    from sklearn.cluster import KMeans
+
+    rng = np.random.default_rng(3)
+    amplitude = np.exp(np.concatenate([rng.normal(m, 0.4, 3000) for m in (1.0, 2.0, 2.2, 3.5)]))
+    angle = np.concatenate([rng.normal(m, 9, 3000) for m in (30, 60, 120, 90)])
+    model = fit(amplitude, angle)
+    plane = (np.stack([np.log(amplitude), angle], axis=1) - model.middle) / model.scale
+    plane = np.clip(plane, *np.quantile(plane, (0.01, 0.99), axis=0))
+    theirs = KMeans(4, n_init=10, random_state=0).fit(plane)
+    ours = ((plane[:, None] - model.centres) ** 2).sum(axis=2).min(axis=1).sum()
+    assert ours <= 1.001 * theirs.inertia_
 
 
 def test_the_same_pixels_always_give_the_same_kinds() -> None:

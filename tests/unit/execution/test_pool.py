@@ -176,6 +176,21 @@ def test_a_started_task_runs_beside_later_runs(tasks: object, tmp_path: Path) ->
         assert started.result() == started.result()
 
 
+def test_idle_workers_retire_and_busy_ones_go_on(tasks: object, tmp_path: Path) -> None:
+    with Pool(3) as pool:
+        pool.run(math.sqrt, [1, 4, 9])
+        started = pool.start(tasks.wait_for, str(tmp_path / "go"))  # type: ignore[attr-defined]
+        before, peak = set(pool.pids), pool.peak_rss()
+        pool.retire()
+        (left,) = pool.pids
+        assert left in before
+        assert pool.peak_rss() >= peak - 2**20
+        (tmp_path / "go").touch()
+        assert started.result() == left
+        assert pool.run(math.sqrt, range(6)) == [math.sqrt(x) for x in range(6)]
+        assert len(pool.pids) == 3
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_more_tasks_may_be_started_than_there_are_workers(tasks: object, workers: int) -> None:
     with Pool(workers) as pool:
