@@ -39,7 +39,7 @@ def fields() -> dict[str, FieldInfo]:
     return {f"{name}.{key}": field for name, kind in sections().items() for key, field in kind.model_fields.items()}
 
 
-def values(job: ChangeJob) -> dict[str, object]:
+def values(job: BaseModel) -> dict[str, object]:
     """The options of a job by dotted name."""
     nested = job.model_dump(mode="json")
     return {f"{section}.{key}": value for section, table in nested.items() for key, value in table.items()}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,29 +17,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift import __version__, errors
+from groundshift import errors
 from groundshift.composite import balance, blend, scores, seams
 from groundshift.composite.balance import Balance
-from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
-from groundshift.execution import lock, memory
+from groundshift.errors import GroundshiftWarning, NoDataError
+from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
-from groundshift.execution.progress import Advance, Progress, Silent
+from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening, vector
-from groundshift.io.atomic import free_bytes, sweep
+from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, pixel_size_m
-from groundshift.model.scene import Checked, OpenOptions, Reader
-from groundshift.pipelines import ingest, mosaic_blocks, mosaic_layers, mosaic_plan
+from groundshift.model.scene import Checked
+from groundshift.pipelines import ingest, mosaic_blocks, mosaic_layers, mosaic_plan, results, running
 from groundshift.pipelines.mosaic_blocks import CHOOSING, Compose, Composed, Outputs, Thin, Thinned
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.pipelines.mosaic_plan import MosaicPlan
+from groundshift.pipelines.running import WORK, Running
 from groundshift.radiometry import audit
 
-_WORK = ".groundshift-work"
 _IMPORTS = ("groundshift.pipelines.mosaic_blocks", "groundshift.io.safe")
-_BASE_BYTES = 330 * 2**20
 _COARSE_PX = 700
 """Cells along the longer side of the grid that scenes are balanced and cut on: 160 m for one tile of 10 m."""
 _BLEND_M = 1500.0
@@ -62,18 +59,11 @@ class MosaicResult:
 
 
 @dataclass(kw_only=True, eq=False)
-class Run:
+class Run(Running[MosaicJob]):
     """The state of one run, filled stage by stage."""
 
-    job: MosaicJob
     plan: MosaicPlan
-    pool: Pool
-    progress: Progress
-    outdir: Path
-    work: Path
     journal: Journal
-    warnings: list[GroundshiftWarning] = field(default_factory=list)
-    timings: dict[str, float] = field(default_factory=dict)
     checked: list[list[Checked]] = field(default_factory=list)
     layers: list[LayerStack] = field(default_factory=list)
     thinned: list[Thinned] = field(default_factory=list)
@@ -102,23 +92,6 @@ class Run:
         """Pixels a side of a coarse cell."""
         return max(1, math.ceil(max(self.shape) / _COARSE_PX))
 
-    def warn(self, *found: GroundshiftWarning) -> None:
-        """Take up warnings; under ``--strict`` the first one ends the run."""
-        for warning in found:
-            if str(warning) in map(str, self.warnings):
-                continue
-            self.warnings.append(warning)
-            if self.job.run.strict:
-                raise StrictError(f"{warning.name}: {warning} (an error because of --strict)")
-
-    @contextmanager
-    def stage(self, name: str, total: float) -> Iterator[Advance]:
-        """A timed stage."""
-        begin = time.monotonic()
-        with self.progress.stage(name, total) as advance:
-            yield advance
-        self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begin
-
 
 def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     """Make a mosaic.
@@ -136,15 +109,15 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     driver = cog.check_driver(job.output.format, "int16", len(job.grid.bands))
     job = job.model_copy(update={"output": job.output.model_copy(update={"format": driver})})
     outdir = Path(job.output.outdir)
-    readers = [opening.open_scene(text, _options(job)) for text in dict.fromkeys(job.input.scenes)]
+    readers = [
+        opening.open_scene(text, running.open_options(job.input, outdir)) for text in dict.fromkeys(job.input.scenes)
+    ]
     plan = mosaic_plan.make(readers, job)
     with lock.hold(outdir):
-        work = outdir / _WORK / _identity(job, plan)
-        mosaic_results.refuse_foreign(outdir, job, resumed=work.exists())
+        work = outdir / WORK / _identity(job, plan)
+        results.refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
-        for other in work.parent.glob("*"):
-            if other.name not in (work.name, "unpacked"):
-                shutil.rmtree(other, ignore_errors=True)
+        running.remove_other_work(work)
         kept = False
         try:
             with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
@@ -169,33 +142,14 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
             raise
         finally:
             if not kept:
-                shutil.rmtree(outdir / _WORK, ignore_errors=True)
-
-
-def _options(job: MosaicJob) -> OpenOptions:
-    return OpenOptions(
-        band_order=job.input.band_order,
-        scale=job.input.scale,
-        offset=job.input.offset,
-        trust=job.input.trust,
-        verify=job.input.verify,
-        scratch=str(Path(job.output.outdir) / _WORK / "unpacked"),
-    )
+                shutil.rmtree(outdir / WORK, ignore_errors=True)
 
 
 def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
-    sections = (job.input, job.grid, job.clouds, job.compose)
-    stamp: list[object] = [section.model_dump(mode="json") for section in sections]
-    named = [job.grid.aoi or ""]
-    for layer in plan.layers:
-        files = layer.reader.files(_names(layer.reader, job.grid.bands))
-        named += [layer.scene.href, *(str(Path(layer.scene.href, file)) for file in files)]
-    for text in filter(None, named):
-        with suppress(OSError, ValueError):
-            status = Path(text).stat()
-            stamp.append([text, status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
+    options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
+    named = [job.grid.aoi or "", *(layer.scene.href for layer in plan.layers)]
+    return running.identity(options, [layer.reader for layer in plan.layers], job.grid.bands, named)
 
 
 # ---- read ----------------------------------------------------------------------------------------------------------
@@ -205,49 +159,23 @@ def _read(state: Run) -> None:
     """Verify the files and decode all scenes to planes; what an interrupted run did is not done again."""
     plan, job = state.plan, state.job
     _check_space(state)
-    names = [_names(layer.reader, job.grid.bands) for layer in plan.layers]
-    files = [
-        (layer.reader, file) for layer, own in zip(plan.layers, names, strict=True) for file in layer.reader.files(own)
-    ]
-    with state.stage("verify", len(files)) as advance:
-        found = state.pool.run(
-            ingest.verify_file, files, lambda _: advance(1), lambda work: f"verifying {work[1]} of {work[0].scene.name}"
-        )
-    by_reader: dict[int, list[Checked]] = {id(layer.reader): [] for layer in plan.layers}
-    for (reader, _), checked in zip(files, found, strict=True):
-        by_reader[id(reader)].append(checked)
-    state.checked = [by_reader[id(layer.reader)] for layer in plan.layers]
+    state.checked = state.verify([layer.reader for layer in plan.layers], job.grid.bands)
     state.layers = mosaic_layers.prepare(plan, job, state.work, fresh=not state.journal.done)
-    todo = [
+    todo = (
         unit
         for layer, stack in zip(plan.layers, state.layers, strict=True)
         for unit in mosaic_layers.units(layer, stack, plan, job)
-        if unit.key not in state.journal.done
-    ]
-    with state.stage("read", len(todo)) as advance:
-
-        def finished(key: str) -> None:
-            state.journal.add(key)
-            advance(1)
-
-        state.pool.run(ingest.run_unit, todo, finished, str)
-
-
-def _names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:
-    return (*bands, "SCL") if reader.scene.classification is not None else tuple(bands)
+    )
+    state.read(todo, state.journal)
 
 
 def _check_space(state: Run) -> None:
-    """A run that cannot end is better not begun."""
+    if state.journal.done:
+        # What an interrupted run read lies there.
+        return
     p = len(state.job.grid.bands)
     read = sum(math.prod(layer.window.shape) * (2 * p + 1) for layer in state.plan.layers)
-    needed = read + math.prod(state.shape) * (2 * p * 2 + 16 * 2)
-    free = free_bytes(state.outdir)
-    if free < needed and not state.journal.done:
-        raise OutputError(
-            f"the disk of {state.outdir} has {free / 1e9:.1f} GB free and this run needs about {needed / 1e9:.1f} GB "
-            "while it works: free some space, choose another --outdir, or a smaller --aoi."
-        )
+    state.check_space(read + math.prod(state.shape) * (2 * p * 2 + 16 * 2))
 
 
 # ---- fit -----------------------------------------------------------------------------------------------------------
@@ -401,14 +329,12 @@ def _composed(state: Run) -> dict[str, Composed]:
 
 def _side(state: Run, halo: int) -> int:
     """Side of a block that fits the memory with its halo and all scenes that may lie on top of each other."""
-    workers = max(1, state.pool.workers)
-    budget = memory.parse_memory(state.job.run.memory) - _BASE_BYTES * (1 + workers // 2 + workers % 2)
     most = _deepest([layer.window for layer in state.plan.layers], state.step, state.shape)
     bands = len(state.job.grid.bands)
     used = min(most, 4) if state.labels is not None else most
     opinion = 40 * most if _opinion(state) else 0
     per_pixel = most * (4 * bands + 6) + opinion + used * (12 * bands + 24) + 40
-    side = int(math.sqrt(max(budget / workers, 2**24) / per_pixel)) - 2 * halo
+    side = int(math.sqrt(max(state.worker_bytes(), 2**24) / per_pixel)) - 2 * halo
     return int(np.clip(side // 64 * 64, 64, 2048))
 
 

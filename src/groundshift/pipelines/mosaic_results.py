@@ -6,18 +6,15 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 import groundshift
 from groundshift.composite import display
-from groundshift.errors import OutputError
 from groundshift.execution import memory
 from groundshift.io import cog, manifest, stac_item
 from groundshift.io.atomic import atomic, write_text, writing
@@ -25,9 +22,9 @@ from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
-from groundshift.pipelines import results
+from groundshift.pipelines import export, jobfile, results
+from groundshift.pipelines.export import Export, Raster
 from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
-from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.report import mosaic_page, pictures
 from groundshift.report.mosaic_page import MosaicReport, SceneRow
 
@@ -45,63 +42,6 @@ _EVIDENCE = (
 )
 
 
-def refuse_foreign(outdir: Path, job: MosaicJob, *, resumed: bool) -> None:
-    """What another job, or somebody else, left is not overwritten unless that was asked for.
-
-    Raises:
-        OutputError: the folder holds results of another job, or files of unknown origin under the names of results.
-    """
-    if job.output.force:
-        return
-    record = results.earlier_manifest(outdir)
-    if record is not None and record.get("options") != _options(job):
-        raise OutputError(
-            f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
-        )
-    names = [f"{stem}{cog.extension(job.output.format)}" for stem in ("mosaic", "evidence")]
-    taken = [name for name in (*names, "report.html") if (outdir / name).exists()]
-    if record is None and not resumed and taken:
-        raise OutputError(
-            f"{outdir} holds {', '.join(taken)}, and not by a finished run: choose another --outdir, or replace them "
-            "with --force."
-        )
-
-
-def _options(job: MosaicJob) -> dict[str, Any]:
-    return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
-
-
-@dataclass(frozen=True, eq=False)
-class _Export:
-    """One raster to be written; a task for a worker."""
-
-    planes: Planes
-    geobox: GeoBox
-    path: Path
-    bands: tuple[BandTag, ...]
-    driver: str
-    nodata: float
-    overview: str
-    threads: int
-
-    def __str__(self) -> str:
-        return f"writing {self.path}"
-
-
-def _export(work: _Export) -> None:
-    cog.export(
-        work.planes,
-        work.geobox,
-        work.path,
-        bands=work.bands,
-        driver=work.driver,
-        nodata=work.nodata,
-        tags={"SOFTWARE": f"groundshift {groundshift.__version__}"},
-        overview="nearest" if work.overview == "nearest" else "average",
-        workers=work.threads,
-    )
-
-
 def write(state: Run, begin: float) -> dict[str, Any]:
     """Write everything; the manifest, which says that the rest is complete, comes last.
 
@@ -117,8 +57,9 @@ def write(state: Run, begin: float) -> dict[str, Any]:
             curve = display.fit(display.merge([display.summarise(*part) for part in _shown(state)]))
             advance(1)
             rasters = _rasters(state, curve)
-            files |= {name: (work.path, _TITLES[name]) for name, work in rasters.items()}
-            state.pool.run(_export, list(rasters.values()), lambda _: advance(1), str)
+            state.pool.run(export.write, rasters, lambda _: advance(1), str)
+            for work in rasters:
+                files[work.raster.name] = export.put(work), work.raster.title
             looks = _pictures(state, curve)
             for name, encoded in looks.items():
                 if name in ("mosaic", "count", "date"):
@@ -136,13 +77,6 @@ def write(state: Run, begin: float) -> dict[str, Any]:
             path.unlink(missing_ok=True)
             path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
         raise
-
-
-_TITLES = {
-    "mosaic": "mosaic, reflectance",
-    "evidence": "count, scene, date and quality of each pixel",
-    "mosaic-8bit": "mosaic for the eye",
-}
 
 
 def _shown_bands(bands: Sequence[str]) -> list[int]:
@@ -164,28 +98,31 @@ def _strip(state: Run, window: Window) -> tuple[NDArray[np.float32], NDArray[np.
     return stored.astype(np.float32) * np.float32(SCALE), np.asarray((stored != NODATA).all(axis=0))
 
 
-def _rasters(state: Run, curve: display.ToneCurve) -> dict[str, _Export]:
+def _rasters(state: Run, curve: display.ToneCurve) -> list[Export]:
     assert state.out is not None
-    driver, grid = state.job.output.format, state.plan.geobox
-    threads = max(1, state.pool.workers // 2)
-
-    def export(name: str, planes: Planes, bands: Sequence[BandTag], nodata: float, overview: str) -> _Export:
-        path = state.outdir / f"{name}{cog.extension(driver)}"
-        return _Export(planes, grid, path, tuple(bands), driver, nodata, overview, threads)
-
-    tags = [BandTag(band, "reflectance", "surface reflectance", SCALE) for band in state.job.grid.bands]
-    found = {
-        "mosaic": export("mosaic", state.out.mosaic, tags, NODATA, "average"),
-        "evidence": export("evidence", state.out.evidence, _EVIDENCE, -1, "nearest"),
-    }
+    bands = state.job.grid.bands
+    tags = [BandTag(band, "reflectance", "surface reflectance", SCALE) for band in bands]
+    evidence = "count, scene, date and quality of each pixel"
+    found = [
+        Raster("mosaic", state.out.mosaic, tuple(tags), (), NODATA, "mosaic, reflectance"),
+        Raster("evidence", state.out.evidence, _EVIDENCE, (), -1, evidence, overview="nearest"),
+    ]
     if state.job.output.eight_bit:
-        shown = _shown_bands(state.job.grid.bands)
+        shown = _shown_bands(bands)
         planes = Planes.create(state.work / "eight-bit.bin", (len(shown), *state.shape), "uint8")
         for window in blocks(state.shape, _ROWS):
             planes.write(window, display.apply(curve, *_strip(state, window)))
-        names = [state.job.grid.bands[band] for band in shown]
-        found["mosaic-8bit"] = export("mosaic-8bit", planes, [BandTag(name) for name in names], 0, "average")
-    return found
+        tags = [BandTag(bands[band]) for band in shown]
+        found.append(Raster("mosaic-8bit", planes, tuple(tags), (), 0, "mosaic for the eye"))
+    return [_export(state, raster) for raster in found]
+
+
+def _export(state: Run, raster: Raster) -> Export:
+    driver = state.job.output.format
+    final = state.outdir / f"{raster.name}{cog.extension(driver)}"
+    made = state.work / "export" / raster.name / final.name
+    threads = max(1, state.pool.workers // 2)
+    return Export(raster, raster.planes, state.plan.geobox, driver, made, final, threads)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------------------
@@ -317,7 +254,7 @@ def _provenance(
     record = manifest.Manifest(
         command="mosaic",
         inputs=[(layer.scene, checked) for layer, checked in zip(state.plan.layers, state.checked, strict=True)],
-        options=_options(state.job),
+        options=results.job_options(state.job),
         outputs=[path for path, _ in files.values()],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
@@ -393,7 +330,6 @@ def _report(
 ) -> MosaicReport:
     grid = state.plan.geobox
     area = pixel_area_m2(grid)
-    crs = "no EPSG code" if not grid.crs.epsg else f"EPSG:{grid.crs.epsg}"
     found = state.balance
     return MosaicReport(
         created=datetime.now(UTC),
@@ -403,7 +339,7 @@ def _report(
         rows=state.shape[0],
         columns=state.shape[1],
         pixel_size_m=pixel_size_m(grid),
-        crs=f"{crs} ({grid.crs.proj.name})",
+        crs=results.crs_text(grid) or "",
         area_ha=None if area is None else state.area_px * area / 1e4,
         data_percent=summary["data_percent"],
         lenient_percent=summary["lenient_percent"],
@@ -413,11 +349,7 @@ def _report(
         step_after=() if found is None else tuple(map(float, found.step_after)),
         pictures=looks,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
-        options={
-            f"{section}.{key}": value
-            for section, values in state.job.model_dump(mode="json").items()
-            for key, value in values.items()
-        },
+        options=jobfile.values(state.job),
         files=tuple((path.name, title, path.stat().st_size) for path, title in files.values()),
         timings=tuple(state.timings.items()),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from groundshift.errors import CloudWarning, GroundshiftWarning, NoDataError
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import opening, vector
 from groundshift.io.atomic import write_text
-from groundshift.model.grid import Window, crop, pixel_size_m
+from groundshift.model.grid import Window, pixel_size_m
 from groundshift.model.scene import OpenOptions, Reader
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines import mosaic_plan
@@ -138,10 +139,10 @@ def clear_cells(reader: Reader, grid: GeoBox, job: MosaicJob) -> NDArray[np.bool
 def _coarse(grid: GeoBox) -> GeoBox:
     size = pixel_size_m(grid)
     factor = max(1, round(CELL_M / size)) if size else 1
-    return grid.zoom_out(factor) if factor > 1 else crop(grid, Window(0, grid.shape[0], 0, grid.shape[1]))
+    return grid.zoom_out(factor) if factor > 1 else grid
 
 
-def _candidate(reader: Reader, newest: object) -> Candidate:
+def _candidate(reader: Reader, newest: datetime | None) -> Candidate:
     scene = reader.scene
     time = scene.sensing_time
     found = Candidate(
@@ -153,5 +154,5 @@ def _candidate(reader: Reader, newest: object) -> Candidate:
     )
     if time is None or newest is None:
         return found
-    days = (newest - time).total_seconds() / 86_400  # type: ignore[operator]
+    days = (newest - time).total_seconds() / 86_400
     return replace(found, age_days=days, day_of_year=time.timetuple().tm_yday, date=f"{time:%Y-%m-%d}")

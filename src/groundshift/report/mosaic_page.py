@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,6 @@ from datetime import datetime
 from markupsafe import Markup
 
 from groundshift.report import page, wording
-from groundshift.report.pictures import for_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +70,14 @@ def render(report: MosaicReport) -> str:
         f".scene-{row.number} {{ --kind: rgb({' '.join(map(str, row.color))}) }}" for row in report.scenes
     )
     style = page.source("page.css") + page.source("mosaic.css") + colours + "\n"
-    shown = {name: _embedded(encoded) for name, encoded in report.pictures.items()}
+    shown = {name: page.embed(encoded) for name, encoded in report.pictures.items()}
     return (
         page.environment()
         .get_template("mosaic.html")
         .render(
             report=report,
+            title=f"Mosaic of {_scenes(len(report.scenes))}, {report.method}",
+            kicker="Mosaic report",
             style=Markup(style),
             policy=page.policy(style, ""),
             pictures=shown,
@@ -86,13 +86,11 @@ def render(report: MosaicReport) -> str:
     )
 
 
-def _embedded(encoded: bytes) -> dict[str, object]:
-    media, data, (width, height) = for_page(encoded)
-    return {"src": f"data:{media};base64,{base64.b64encode(data).decode()}", "width": width, "height": height}
-
-
 def _headline(report: MosaicReport) -> str:
     covered = wording.percent(report.data_percent)
-    count = len(report.scenes)
-    scenes = "one scene" if count == 1 else f"{count} scenes"
-    return f"{covered} of {wording.area(report.area_ha, report.rows * report.columns)} are covered, from {scenes}."
+    whole = wording.area(report.area_ha, report.rows * report.columns)
+    return f"{covered} of {whole} are covered, from {_scenes(len(report.scenes))}."
+
+
+def _scenes(count: int) -> str:
+    return "one scene" if count == 1 else f"{count} scenes"
