@@ -294,7 +294,7 @@ def test_the_size_of_blocks_changes_no_byte(
     from groundshift.pipelines import mosaic
 
     for side in (160, 2048):
-        monkeypatch.setattr(mosaic, "_side", lambda *_, side=side: side)
+        monkeypatch.setattr(mosaic, "_side", lambda *_, side=side: (side, 2**27))
         run(tmp_path / str(side), "--method", method)
     assert rasters(tmp_path / "160") == rasters(tmp_path / "2048")
 

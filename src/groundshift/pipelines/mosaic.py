@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift import errors
-from groundshift.composite import balance, blend, scores, seams
+from groundshift.composite import blend
 from groundshift.composite.balance import Balance
-from groundshift.errors import GroundshiftWarning, NoDataError
+from groundshift.errors import GroundshiftWarning
 from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
@@ -30,23 +29,22 @@ from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, pixel_size_m
 from groundshift.model.scene import Checked
-from groundshift.pipelines import ingest, mosaic_blocks, mosaic_layers, mosaic_plan, results, running
-from groundshift.pipelines.mosaic_blocks import CHOOSING, Compose, Composed, Outputs, Thin, Thinned
+from groundshift.pipelines import mosaic_blocks, mosaic_fit, mosaic_layers, mosaic_plan, results, running
+from groundshift.pipelines.mosaic_blocks import Compose, Composed, Outputs, Thinned
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.pipelines.mosaic_plan import MosaicPlan
 from groundshift.pipelines.running import WORK, Running
-from groundshift.radiometry import audit
 
 _IMPORTS = ("groundshift.pipelines.mosaic_blocks", "groundshift.io.safe")
 _COARSE_PX = 700
 """Cells along the longer side of the grid that scenes are balanced and cut on: 160 m for one tile of 10 m."""
 _BLEND_M = 1500.0
 """Half the width of the zone around a seam in which colours flow: within the 2 km that may change."""
-_SLACK_DAYS = 3.0
-"""Scenes this close in time are as new as each other: the seam between them may lie where they agree best."""
-_SLACK_SCORE = 0.1
-"""The same for scores, which lie between 0 and 1."""
+_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
+"""Sides of blocks, pixels."""
+_LEAST_BYTES = 2**25
+"""What a worker takes for pixels however small the cap is."""
 _LITTLE = 0.01
 
 
@@ -132,7 +130,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                 )
                 state.warn(*mosaic_plan.odd(plan))
                 _read(state)
-                _fit(state)
+                mosaic_fit.fit(state)
                 _compose(state)
                 summary = mosaic_results.write(state, begin)
             return MosaicResult(summary=summary, warnings=tuple(state.warnings))
@@ -178,92 +176,6 @@ def _check_space(state: Run) -> None:
     state.check_space(read + math.prod(state.shape) * (2 * p * 2 + 16 * 2))
 
 
-# ---- fit -----------------------------------------------------------------------------------------------------------
-
-
-def _fit(state: Run) -> None:
-    """Look at all scenes from afar: colours that make overlaps agree, and where one scene goes over into the other."""
-    names = [layer.scene.name for layer in state.plan.layers]
-    with state.stage("fit", len(names) + 2) as advance:
-        work = [Thin(layer, state.shape, state.step, name) for layer, name in zip(state.layers, names, strict=True)]
-        state.thinned = state.pool.run(mosaic_blocks.thin, work, lambda _: advance(1), str)
-        state.layers = [
-            replace(layer, cloud_share=seen.cloud_share)
-            for layer, seen in zip(state.layers, state.thinned, strict=True)
-        ]
-        if not any((seen.lenient > 0).any() for seen in state.thinned):
-            raise NoDataError(
-                f"nothing of the {len(names)} scenes is clear within the area: add scenes or dates, or change "
-                "--mask-classes."
-            )
-        _audit(state)
-        stack, valid = _coarse(state)
-        if state.job.compose.balance == "global" and len(names) > 1:
-            state.balance = _balance(stack, valid)
-            state.layers = [
-                replace(layer, gain=tuple(map(float, gain)), shift=tuple(map(float, shift)))
-                for layer, gain, shift in zip(state.layers, state.balance.gain, state.balance.offset, strict=True)
-            ]
-            stack = np.stack([balance.apply(state.balance, i, scene) for i, scene in enumerate(stack)])
-        advance(1)
-        if state.job.compose.method in CHOOSING:
-            state.labels = _labels(state, stack, valid)
-        advance(1)
-
-
-def _audit(state: Run) -> None:
-    """Do the pixels carry the offsets that the metadata tell of? Settles the offsets of all scenes."""
-    for i, (layer, stack, seen) in enumerate(zip(state.plan.layers, state.layers, state.thinned, strict=True)):
-        infos = [layer.scene.bands[band] for band in state.job.grid.bands]
-        verdict = audit.audit(dict(zip(state.job.grid.bands, seen.dark, strict=True)), layer.scene.level)
-        offsets, warning = audit.reconcile(verdict, infos, state.job.input.trust, layer.scene.name)
-        if warning is not None:
-            state.warn(warning)
-        step = np.array([(offsets[info.name] - info.offset) * info.scale for info in infos], np.float32)[:, None, None]
-        state.layers[i] = replace(stack, stack=ingest.audited(stack.stack, [offsets[info.name] for info in infos]))
-        state.thinned[i] = replace(seen, reflectance=seen.reflectance + step, means=seen.means + step)
-
-
-def _coarse(state: Run) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Means (t, p, y, x) of the clear pixels of every cell, and which cells are mostly clear; on the coarse grid."""
-    rows, columns = (-(-n // state.step) for n in state.shape)
-    p = len(state.job.grid.bands)
-    stack = np.full((len(state.thinned), p, rows, columns), np.nan, np.float32)
-    valid = np.zeros((len(state.thinned), rows, columns), bool)
-    for k, seen in enumerate(state.thinned):
-        stack[k, :, *seen.window.slices] = seen.means
-        valid[k][seen.window.slices] = (seen.clear >= 0.5) & np.isfinite(seen.means).all(axis=0)
-    return stack, valid
-
-
-def _balance(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Balance:
-    overlaps = {}
-    for i, j in itertools.combinations(range(len(stack)), 2):
-        if (valid[i] & valid[j]).any():
-            overlaps[i, j] = balance.statistics(balance.summarise(stack[i], valid[i], stack[j], valid[j]))
-    return balance.solve(overlaps, [balance.area_sum(*each) for each in zip(stack, valid, strict=True)])
-
-
-def _labels(state: Run, stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Which scene gives each coarse cell: of those that are about as good as the best there, cut where they agree."""
-    merit = _merit(state, valid)
-    best = np.where(valid, merit, -np.inf).max(axis=0)
-    slack = _SLACK_DAYS if state.job.compose.method == "newest" else _SLACK_SCORE
-    candidates = valid & (merit >= best - slack)
-    return seams.seams(stack, candidates)
-
-
-def _merit(state: Run, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much each scene is wanted in each coarse cell, (t, y, x)."""
-    ages = np.array([layer.age_days for layer in state.layers], np.float32)[:, None, None]
-    if state.job.compose.method == "newest":
-        return np.broadcast_to(-ages, valid.shape)
-    size = (pixel_size_m(state.plan.geobox) or 10.0) * state.step
-    distance = np.stack([blend.edge_distance(each, 3000 / size) * np.float32(size) for each in valid])
-    clouds = np.array([layer.cloud_share for layer in state.layers], np.float32)
-    return scores.best_scores(scores.SCORES["apex"], distance, cloud_share=clouds, days_off=ages[:, 0, 0])
-
-
 # ---- compose -------------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +191,7 @@ def _compose(state: Run) -> None:
     pixel_m = pixel_size_m(state.plan.geobox) or 10.0
     blending = blend.BlendOptions(method=state.job.compose.blend, radius_px=max(2.0, _BLEND_M / pixel_m))
     halo = blend.halo_px(blending) if state.labels is not None else 0
-    side = _side(state, halo)
+    side, strip = _side(state, halo)
     days = [layer.scene.sensing_time for layer in state.plan.layers]
     work = [
         Compose(
@@ -292,6 +204,7 @@ def _compose(state: Run) -> None:
             blending=blending,
             days=tuple(0 if day is None else int(f"{day:%Y%m%d}") for day in days),
             out=state.out,
+            strip_bytes=strip,
             opinion=_opinion(state),
         )
         for window in blocks(shape, side, side)
@@ -327,15 +240,34 @@ def _composed(state: Run) -> dict[str, Composed]:
     return {key: Composed(key, tuple(pixels), tuple(used)) for key, pixels, used in lines}
 
 
-def _side(state: Run, halo: int) -> int:
-    """Side of a block that fits the memory with its halo and all scenes that may lie on top of each other."""
-    most = _deepest([layer.window for layer in state.plan.layers], state.step, state.shape)
+def _side(state: Run, halo: int) -> tuple[int, int]:
+    """Side of a block that fits the memory with its halo, and the bytes of it that strips of all scenes may take.
+
+    A third is for the strips, the rest for what is held of the whole block.
+    """
+    budget = max(state.worker_bytes(), _LEAST_BYTES)
+    windows = [layer.window for layer in state.plan.layers]
     bands = len(state.job.grid.bands)
-    used = min(most, 4) if state.labels is not None else most
-    opinion = 40 * most if _opinion(state) else 0
-    per_pixel = most * (4 * bands + 6) + opinion + used * (12 * bands + 24) + 40
-    side = int(math.sqrt(max(state.worker_bytes(), 2**24) / per_pixel)) - 2 * halo
-    return int(np.clip(side // 64 * 64, 64, 2048))
+    for side in _SIDES:
+        reach = side + 2 * halo
+        if state.labels is None:
+            needed = side**2 * (8 * bands + 40)
+        else:
+            deepest = _deepest(windows, state.step, state.shape)
+            giving = _most_labels(state.labels, side, halo, state.step)
+            needed = reach**2 * (5 * deepest + giving * (4 * bands + 34) + 8 * bands + 40)
+        if needed <= budget * 2 // 3:
+            break
+    return side, budget // 3
+
+
+def _most_labels(labels: NDArray[np.int16], side: int, halo: int, step: int) -> int:
+    """Scenes that give a part of one block with its halo, at most; and two for gaps, which any other may fill."""
+    most, shape = 0, labels.shape
+    for window in blocks(shape, max(1, side // step), max(1, side // step)):
+        part = labels[window.padded(-(-halo // step) + 1, (shape[0], shape[1])).slices]
+        most = max(most, np.unique(part[part >= 0]).size)
+    return most + 2
 
 
 def _deepest(windows: Sequence[Window], step: int, shape: tuple[int, int]) -> int:

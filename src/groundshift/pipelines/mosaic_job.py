@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,8 +72,10 @@ class CloudsSection(Section):
 class ComposeSection(Section):
     """Which pixel, or what of all of them; colours; seams."""
 
-    method: Literal["newest", "best", "median", "mean", "percentile", "medoid", "geomedian"] = "best"
+    method: Literal["newest", "best", "weighted", "median", "mean", "percentile", "medoid", "geomedian"] = "best"
     """newest clear pixel, best available one (far from clouds, clear scene, new), or a statistic of all clear ones."""
+    preset: Literal["force", "apex", "cdse"] | None = None
+    """As others do it: best pixel by the scores of FORCE or APEx, or the lower quartile of CDSE's quarterly mosaics."""
     percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
     """Of ``percentile``, band by band (CDSE quarterly mosaics: 25)."""
     balance: Literal["global", "none"] = "global"
@@ -94,6 +97,25 @@ class MosaicOutputSection(Section):
     """Replace the results of another run."""
 
 
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "force": {"compose": {"method": "best"}},
+    "apex": {"compose": {"method": "best"}},
+    "cdse": {
+        "compose": {"method": "percentile", "percentile": 25.0, "balance": "none"},
+        "clouds": {
+            "classes": (1, 3, 7, 8, 9, 10),
+            "lenient": (),
+            "cloud_dilation_m": 0.0,
+            "shadow_dilation_m": 0.0,
+            "second_opinion": False,
+        },
+    },
+}
+"""What each preset says; an option that is given beside it counts more. Scores of ``force`` and ``apex``:
+:data:`groundshift.composite.scores.SCORES`. ``cdse``: the algorithm page of the quarterly mosaics of the Copernicus
+Data Space Ecosystem, which masks these classes, grows nothing, and adjusts no colours."""
+
+
 class MosaicJob(Section):
     """One run of ``groundshift mosaic``."""
 
@@ -103,6 +125,28 @@ class MosaicJob(Section):
     compose: ComposeSection = ComposeSection()
     output: MosaicOutputSection
     run: RunSection = RunSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        """Fill in what a preset says where nothing else was said."""
+        compose = given.get("compose") if isinstance(given, Mapping) else None
+        preset = compose.get("preset") if isinstance(compose, Mapping) else None
+        for section, values in PRESETS.get(str(preset), {}).items():
+            own = given.get(section) or {}
+            if isinstance(own, Mapping):
+                given = {**given, section: {**values, **own}}
+        return given
+
+    @model_validator(mode="after")
+    def _preset_has_its_method(self) -> MosaicJob:
+        preset = self.compose.preset
+        method = None if preset is None else PRESETS[preset]["compose"]["method"]
+        if preset is not None and self.compose.method != method:
+            raise ValueError(
+                f"the preset {preset} is for the method {method}, not {self.compose.method}: leave out one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _eight_bit_has_colours(self) -> MosaicJob:

@@ -146,7 +146,7 @@ def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
         found["date"] = pictures.png(_coloured(np.concatenate(dates), len(state.plan.layers)))
     shown = _shown_bands(state.job.grid.bands)
     for i, seen in enumerate(state.thinned):
-        image = seen.reflectance[shown]
+        image = seen.reflectance(shown)
         valid = np.asarray(np.isfinite(image).all(axis=0))
         small = max(1, math.ceil(max(valid.shape) / 240))
         picture = display.apply(curve, np.nan_to_num(image)[:, ::small, ::small], valid[::small, ::small])
