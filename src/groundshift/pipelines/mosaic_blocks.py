@@ -26,6 +26,8 @@ from groundshift.radiometry.reflectance import EMPTY, USABLE
 
 NODATA = -32768
 SCALE = 1e-4
+EVIDENCE = ("count", "scene", "date", "quality")
+"""Bands of the raster that says what each pixel rests on."""
 CHOOSING = ("newest", "best")
 """Methods whose pixels are those of one scene over whole areas, with seams between."""
 _STRIP = 256

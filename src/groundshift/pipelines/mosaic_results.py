@@ -62,7 +62,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
                 files[work.raster.name] = export.put(work), work.raster.title
             looks = _pictures(state, curve)
             for name, encoded in looks.items():
-                if name in ("mosaic", "count", "date"):
+                if name in ("mosaic", "count", "scene", "date"):
                     path = state.outdir / f"{name}.png"
                     with atomic(path) as temporary:
                         temporary.write_bytes(encoded)
@@ -131,7 +131,7 @@ def _export(state: Run, raster: Raster) -> Export:
 def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
     """The mosaic, the maps of count and date, and a thumbnail of each scene, as PNG."""
     step = pictures.quicklook_step(state.shape)
-    colours, counts, dates = [], [], []
+    colours, counts, chosen, dates = [], [], [], []
     rows = max(step, _ROWS // step * step)
     for window in blocks(state.shape, rows):
         reflectance, valid = _strip(state, window)
@@ -139,11 +139,14 @@ def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
         assert state.out is not None
         evidence = state.out.evidence.read(window)[:, ::step, ::step]
         counts.append(evidence[0])
-        dates.append(evidence[1])
+        chosen.append(evidence[1])
+        dates.append(evidence[2])
     found = {"mosaic": pictures.png(_rgb(np.concatenate(colours, axis=1)))}
     found["count"] = pictures.png(_shaded(np.concatenate(counts)))
+    if any(part.any() for part in chosen):
+        found["scene"] = pictures.png(_coloured(np.concatenate(chosen), len(state.plan.layers)))
     if any(part.any() for part in dates):
-        found["date"] = pictures.png(_coloured(np.concatenate(dates), len(state.plan.layers)))
+        found["date"] = pictures.png(_dated(np.concatenate(dates), _days(state)))
     shown = _shown_bands(state.job.grid.bands)
     for i, seen in enumerate(state.thinned):
         image = seen.reflectance(shown)
@@ -193,6 +196,33 @@ def scene_colour(index: int, count: int) -> tuple[int, int, int]:
 def _coloured(scene: NDArray[np.generic], count: int) -> NDArray[np.uint8]:
     table = np.array([(255, 255, 255), *(scene_colour(i, count) for i in range(count))], np.uint8)
     return table[scene.astype(np.intp)]
+
+
+def _days(state: Run) -> list[int]:
+    """Days of the scenes as year month day, rising, each once."""
+    times = [layer.scene.sensing_time for layer in state.plan.layers]
+    return sorted({int(f"{time:%Y%m%d}") for time in times if time is not None})
+
+
+def day_colour(day: int, days: Sequence[int]) -> tuple[int, int, int]:
+    """A colour for a day (year month day): from blue, the oldest, over grey to orange, the newest, by time."""
+    first, last, own = (datetime.strptime(str(each), "%Y%m%d").toordinal() for each in (days[0], days[-1], day))
+    share = (own - first) / (last - first) if last > first else 1.0
+    ends = np.array([(33, 82, 152), (222, 222, 214), (214, 96, 20)], float)
+    low, high, part = (ends[0], ends[1], 2 * share) if share < 0.5 else (ends[1], ends[2], 2 * share - 1)
+    red, green, blue = np.rint(low + (high - low) * part).astype(int).tolist()
+    return red, green, blue
+
+
+def _hyphened(day: int) -> str:
+    return f"{day // 10_000:04d}-{day // 100 % 100:02d}-{day % 100:02d}"
+
+
+def _dated(date: NDArray[np.generic], days: Sequence[int]) -> NDArray[np.uint8]:
+    """Days in their colours; white where none is known."""
+    table = np.array([(255, 255, 255), *(day_colour(day, days) for day in days)], np.uint8)
+    place = np.searchsorted(days, date)
+    return np.asarray(table[np.where(date == 0, 0, place + 1)])
 
 
 # ---- report and provenance -----------------------------------------------------------------------------------------
@@ -280,14 +310,18 @@ def _asset(state: Run, key: str, path: Path, title: str) -> AssetField:
 
 
 def _scene_list(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
+    """What ``scenes.json`` says: a list as select writes it, with what became of each scene."""
     return {
+        "version": 1,
         "scenes": [
             {
                 "number": row.number,
-                "name": row.name,
+                "id": row.name,
                 "href": row.href,
+                "date": "" if row.sensing_time is None else f"{row.sensing_time:%Y-%m-%d}",
                 "datetime": None if row.sensing_time is None else row.sensing_time.isoformat(),
-                "tile": row.tile,
+                "tile": row.tile or "",
+                "optional": False,
                 "clear_percent": round(row.clear_percent, 2),
                 "used_percent": None if row.used_percent is None else round(row.used_percent, 3),
             }
@@ -345,6 +379,7 @@ def _report(
         lenient_percent=summary["lenient_percent"],
         scenes=tuple(rows),
         dropped=state.plan.dropped,
+        days=tuple((_hyphened(day), day_colour(day, _days(state))) for day in _days(state)),
         step_before=() if found is None else tuple(map(float, found.step_before)),
         step_after=() if found is None else tuple(map(float, found.step_after)),
         pictures=looks,

@@ -30,7 +30,6 @@ WORK = ".groundshift-work"
 _BASE_BYTES = 330 * 2**20
 """What this process needs before it has read a pixel, and a worker half of it."""
 
-Job = ChangeJob | MosaicJob
 J = TypeVar("J", ChangeJob, MosaicJob)
 
 

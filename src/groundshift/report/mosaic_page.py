@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from groundshift.report import page, wording
 
+_MOST_DAYS = 6
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRow:
@@ -52,11 +54,13 @@ class MosaicReport:
     scenes: tuple[SceneRow, ...]
     dropped: tuple[tuple[str, str], ...]
     """Scenes that were not used, and why."""
+    days: tuple[tuple[str, tuple[int, int, int]], ...]
+    """Days of the scenes, oldest first, and their colours on the map of dates."""
     step_before: tuple[float, ...]
     """Root mean square step between overlapping scenes, a band each, reflectance; empty: not balanced."""
     step_after: tuple[float, ...]
     pictures: Mapping[str, bytes]
-    """PNG: ``mosaic``, ``count``, perhaps ``date``, and ``scene-0`` ... in the order of the scenes."""
+    """PNG: ``mosaic``, ``count``, perhaps ``scene`` and ``date``, and ``scene-0`` ... in the order of the scenes."""
     warnings: tuple[tuple[str, str], ...]
     options: Mapping[str, object]
     files: tuple[tuple[str, str, int], ...]
@@ -81,6 +85,7 @@ def render(report: MosaicReport) -> str:
             style=Markup(style),
             policy=page.policy(style, ""),
             pictures=shown,
+            days=_days(report),
             headline=_headline(report),
         )
     )
@@ -90,6 +95,12 @@ def _headline(report: MosaicReport) -> str:
     covered = wording.percent(report.data_percent)
     whole = wording.area(report.area_ha, report.rows * report.columns)
     return f"{covered} of {whole} are covered, from {_scenes(len(report.scenes))}."
+
+
+def _days(report: MosaicReport) -> list[tuple[int, str]]:
+    """Days that the legend names, with their numbers: all of a few, else the first and the last."""
+    every = [(i, day) for i, (day, _) in enumerate(report.days)]
+    return every if len(every) <= _MOST_DAYS else [every[0], every[-1]]
 
 
 def _scenes(count: int) -> str:
