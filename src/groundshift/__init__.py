@@ -8,6 +8,7 @@
     before, after = gs.read("A.zip"), gs.read("B.zip")                        # or xarray in and out
     change = gs.compare(before, after)
     change.kind.plot()
+    picture = gs.mosaic(["A.zip", "B.zip", "C.zip"], method="median")
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from groundshift.pipelines.change import ChangeResult, run
     from groundshift.pipelines.evaluate import evaluate
     from groundshift.pipelines.job import ChangeJob
-    from groundshift.pipelines.library import compare, detect_changes, open_scene, read
+    from groundshift.pipelines.library import compare, detect_changes, make_mosaic, mosaic, open_scene, read
+    from groundshift.pipelines.mosaic import MosaicResult
+    from groundshift.pipelines.mosaic_job import MosaicJob
 
 _HOMES = {
     "groundshift.errors": (
@@ -51,7 +54,9 @@ _HOMES = {
     "groundshift.pipelines.change": ("ChangeResult", "run"),
     "groundshift.pipelines.evaluate": ("evaluate",),
     "groundshift.pipelines.job": ("ChangeJob",),
-    "groundshift.pipelines.library": ("compare", "detect_changes", "open_scene", "read"),
+    "groundshift.pipelines.library": ("compare", "detect_changes", "make_mosaic", "mosaic", "open_scene", "read"),
+    "groundshift.pipelines.mosaic": ("MosaicResult",),
+    "groundshift.pipelines.mosaic_job": ("MosaicJob",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -63,6 +68,8 @@ __all__ = [
     "GroundshiftWarning",
     "InputError",
     "MissingInputError",
+    "MosaicJob",
+    "MosaicResult",
     "NoDataError",
     "OpenOptions",
     "OutputError",
@@ -75,6 +82,8 @@ __all__ = [
     "compare",
     "detect_changes",
     "evaluate",
+    "make_mosaic",
+    "mosaic",
     "open_scene",
     "read",
     "run",

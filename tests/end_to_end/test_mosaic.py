@@ -294,7 +294,7 @@ def test_the_size_of_blocks_changes_no_byte(
     from groundshift.pipelines import mosaic
 
     for side in (160, 2048):
-        monkeypatch.setattr(mosaic, "_side", lambda *_, side=side: side)
+        monkeypatch.setattr(mosaic, "_side", lambda *_, side=side: (side, 2**27))
         run(tmp_path / str(side), "--method", method)
     assert rasters(tmp_path / "160") == rasters(tmp_path / "2048")
 
@@ -404,8 +404,9 @@ def test_other_bands_and_sizes_of_pixels(run: Run, tmp_path: Path) -> None:
 
 def test_everything_is_left_and_listed_with_its_checksum(result: Path) -> None:
     names = {path.name for path in result.iterdir()} - {".groundshift.lock"}
-    assert names == {"mosaic.tif", "evidence.tif", "mosaic-8bit.tif", "mosaic.png", "count.png", "date.png",
-                     "scenes.json", "report.html", "item.json", "manifest.json"}  # fmt: skip
+    pictures = {"mosaic.png", "count.png", "scene.png", "date.png"}
+    rest = {"scenes.json", "report.html", "item.json", "manifest.json"}
+    assert names == {"mosaic.tif", "evidence.tif", "mosaic-8bit.tif"} | pictures | rest
     manifest = json.loads((result / "manifest.json").read_text())
     listed = {file["path"]: file["sha256"] for file in manifest["outputs"]}
     assert set(listed) == names - {"manifest.json"}
@@ -463,3 +464,114 @@ def test_results_of_another_job_stay_unless_forced_and_then_are_gone(
     assert rasters(tmp_path) == before
     run(tmp_path, "--method", "median", "--force")
     assert set(rasters(tmp_path)) == {"mosaic.tif", "evidence.tif", "mosaic.png", "count.png"}
+
+
+# ---- weights and presets -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.filterwarnings("ignore:Mean of empty")
+def test_the_weighted_mean_weighs_by_distance_to_cloud_and_by_date(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "--method", "weighted", "--balance", "none")
+    stored, codes = on_mosaic()
+    weight = np.zeros(codes.shape)
+    for i, days_off in enumerate((10, 0, 10)):
+        metres = 10 * ndimage.distance_transform_edt(np.pad(codes[i] == 1, 1, mode="edge"))[1:-1, 1:-1]
+        near, far = (1 - np.exp(-((metres / scale) ** 2) / 2) for scale in (480, 2400))
+        weight[i] = near * far * (1 - days_off / 23 * 0.5)
+    weight = np.maximum(weight, 1e-6) * usable(codes)
+    some = weight.sum(axis=0) > 0
+    expected = (weight[:, None] * stored).sum(axis=0)[:, some] / weight.sum(axis=0)[some]
+    found = raster(tmp_path / "mosaic.tif")
+    np.testing.assert_array_equal((found != NO_DATA).all(axis=0), some)
+    assert abs(found[:, some] - expected).max() <= 0.6
+
+
+@pytest.mark.usefixtures("inline")
+def test_the_preset_cdse_is_the_lower_quartile_of_what_is_not_masked_without_growth(run: Run, tmp_path: Path) -> None:
+    summary = run(tmp_path / "preset", "--preset", "cdse")
+    plain = ("--mask-classes", "1,3,7,8,9,10", "--cloud-dilation", "0", "--shadow-dilation", "0")
+    run(tmp_path / "own", "--method", "percentile", *PLAIN[:2], *plain, "--no-second-opinion")
+    preset, own = (raster(tmp_path / name / "mosaic.tif") for name in ("preset", "own"))
+    inside = (preset != NO_DATA).all(axis=0)
+    assert summary["lenient_percent"] == 0
+    assert inside.mean() > 0.8
+    np.testing.assert_array_equal(preset[:, inside], own[:, inside])
+
+
+@pytest.mark.usefixtures("inline")
+def test_force_wants_the_middle_of_the_period_where_we_want_the_newest(run: Run, tmp_path: Path) -> None:
+    shares = {}
+    for name, options in (("force", ("--preset", "force")), ("apex", ("--preset", "apex")), ("own", ())):
+        summary = run(tmp_path / name, *options, "--balance", "none", of=("new", "old", "east"))
+        assert summary["data_percent"] > 80
+        shares[name] = [scene["used_percent"] for scene in summary["scenes"]]
+    assert shares["force"][1] > shares["own"][1]
+    assert shares["force"] != shares["apex"]
+
+
+def test_a_preset_with_another_method_is_refused(
+    scenes: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["mosaic", str(scenes["new"]), "--outdir", str(tmp_path / "out"), "--preset", "force", "--method", "median"]
+    assert guarded(_groundshift, argv, "groundshift") == 2
+    assert "the preset force is for the method best, not median" in capsys.readouterr().err
+
+
+# ---- job files, lists, the library ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_saved_job_makes_the_same_mosaic_again_and_its_list_names_the_same_scenes(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from groundshift.pipelines.select import expanded
+
+    job = tmp_path / "job.toml"
+    summary = run(tmp_path / "first", "--preset", "cdse", "--cloud-dilation", "20", "--save-config", str(job))
+    argv = ["run", str(job), "--set", f"output.outdir={tmp_path / 'again'}", "--json"]
+    assert guarded(_groundshift, argv, "groundshift") == 0, capsys.readouterr().err
+    again = json.loads(capsys.readouterr().out)
+    assert rasters(tmp_path / "again") == rasters(tmp_path / "first")
+    assert again["scenes"] == summary["scenes"]
+    listed = expanded([str(tmp_path / "first" / "scenes.json")])
+    assert [Path(text).stem for text in listed] == [scene["name"] for scene in summary["scenes"]]
+
+
+@pytest.mark.usefixtures("inline")
+def test_the_library_gives_the_pixels_of_the_files(run: Run, scenes: dict[str, Path], tmp_path: Path) -> None:
+    import groundshift as gs
+
+    run(tmp_path, "--method", "newest", "--aoi", _half())
+    found = gs.mosaic(list(scenes.values()), method="newest", aoi=_half())
+    stored = raster(tmp_path / "mosaic.tif")
+    data = found.reflectance.sel(band=["B04", "B03", "B02", "B08"]).values
+    np.testing.assert_allclose(np.nan_to_num(data, nan=-3.2768), stored * 1e-4, atol=1e-6)
+    evidence = raster(tmp_path / "evidence.tif")
+    for layer, name in zip(evidence, ("count", "scene", "date", "quality"), strict=True):
+        np.testing.assert_array_equal(found[name].values, layer)
+    with rasterio.open(tmp_path / "mosaic.tif") as file:
+        assert (float(found.x[0]) - 5, float(found.y[0]) + 5) == (file.transform.c, file.transform.f)
+    with pytest.raises(gs.UsageError, match="methd"):
+        gs.mosaic(list(scenes.values()), methd="median")
+
+
+def _half() -> str:
+    x, y = CORNER
+    corners = [(x + 5, y - 5), (x + 2000, y - 5), (x + 2000, y - 2000), (x + 5, y - 2000), (x + 5, y - 5)]
+    return "SRID=32756;POLYGON((" + ", ".join(f"{a} {b}" for a, b in corners) + "))"
+
+
+def test_the_map_of_dates_shows_days_and_the_map_of_scenes_scenes(result: Path) -> None:
+    from PIL import Image
+
+    from groundshift.pipelines.mosaic_results import day_colour, scene_colour
+
+    _, scene, date, _ = raster(result / "evidence.tif")
+    shown = {name: np.asarray(Image.open(result / f"{name}.png").convert("RGB")) for name in ("scene", "date")}
+    days = [20210305, 20210315, 20210325]
+    for number, day in ((1, days[2]), (2, days[1]), (3, days[0])):
+        assert (date[scene == number] == day).all()
+        assert (shown["date"][date == day] == day_colour(day, days)).all()
+        assert (shown["scene"][scene == number] == scene_colour(number - 1, 3)).all()
+    assert (shown["date"][date == 0] == 255).all()

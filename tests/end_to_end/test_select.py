@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from groundshift.cli.main import _groundshift, guarded
 from groundshift.io.opening import open_scene
@@ -49,7 +50,7 @@ def cells(scenes: list[Path]) -> np.ndarray:
     """(scene, y, x) what each shows clear from afar."""
     job = MosaicJob.model_validate({"input": {"scenes": [str(path) for path in scenes]}, "output": {"outdir": "."}})
     readers = [open_scene(path) for path in scenes]
-    grid = pipeline._coarse(mosaic_plan.make(readers, job).geobox)
+    grid = pipeline._look(mosaic_plan.make(readers, job), job).coarse
     return np.stack([pipeline.clear_cells(reader, grid, job) for reader in readers])
 
 
@@ -118,3 +119,44 @@ def test_scenes_that_show_nothing_are_said_so(
     code, _, said = run(capsys, "select", *scenes, "--out", tmp_path / "a.json", "--aoi", area)
     assert code == 65
     assert "overlap" in said or "outside" in said
+
+
+def test_at_full_resolution_the_list_shows_every_pixel_that_any_whole_cell_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [
+        write_safe(
+            SyntheticScene(options=GROUND, date=DateOptions(cloud_share=0.12), number=i),
+            tmp_path,
+            tile="56HKH",
+            sensing_time=datetime(2021, 3, 25 - 5 * i, 0, 2, 41, tzinfo=UTC),
+            bands="B02,B03,B04,B08",
+        )
+        for i in range(4)
+    ]
+    _, said, _ = run(capsys, "select", *paths, "--out", tmp_path / "afar.json", "--json")
+    afar = json.loads(said)
+    code, said, _ = run(capsys, "select", *paths, "--out", tmp_path / "near.json", "--full-resolution", "--json")
+    near = json.loads(said)
+    assert code == 0
+    assert afar["covered_percent"] is None
+    assert {scene["id"] for scene in near["scenes"]} <= set(near["looked"])
+    clear = np.stack([pixels(path) for path in paths])
+    chosen = [paths.index(Path(scene["href"])) for scene in near["scenes"]]
+    assert near["covered_percent"] == pytest.approx(100 * clear[chosen].any(axis=0).mean())
+    whole = clear.reshape(4, 30, 8, 30, 8).all(axis=(2, 4))
+    read = [i for i, path in enumerate(paths) if path.stem in near["looked"]]
+    np.testing.assert_array_equal(whole[chosen].any(axis=0), whole[read].any(axis=0))
+    assert near["never_clear_percent"] == pytest.approx(100 * (1 - whole[read].any(axis=0).mean()))
+
+
+def pixels(path: Path) -> np.ndarray:
+    """(y, x) what a product shows clear at 20 m, clouds and shadows grown: by distances."""
+    reader = open_scene(path)
+    assert reader.scene.classification is not None
+    classes = np.asarray(reader.read_classification(reader.scene.classification.geobox))
+    clear = ~np.isin(classes, (0, 1, 3, 7, 8, 9, 10))
+    for group, metres in (((8, 9, 10), 150), ((3,), 80)):
+        if np.isin(classes, group).any():
+            clear &= 20 * ndimage.distance_transform_edt(~np.isin(classes, group)) > metres
+    return clear

@@ -272,7 +272,7 @@ def _heed_ctrl_c() -> None:
 def stopped(images: list[str], out: Path, sent: signal.Signals) -> tuple[int, str, set[str]]:
     """Start a run in blocks of 128 pixels and stop it amid composing; its code, its words, and the blocks it did."""
     command = [sys.executable, "-m", "groundshift", "mosaic", *images, "--outdir", str(out), *READ]
-    command += ["--workers", "1", "--memory", "743M", "--quiet"]
+    command += ["--workers", "1", "--memory", "760M", "--quiet"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_heed_ctrl_c
     )
@@ -321,7 +321,7 @@ def expected(images: list[str], tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("inline")
-@pytest.mark.parametrize(("memory", "same_blocks"), [("743M", True), ("2G", False)])
+@pytest.mark.parametrize(("memory", "same_blocks"), [("760M", True), ("2G", False)])
 def test_killed_amid_composing_the_next_run_does_what_is_missing_and_gives_the_same_bytes(
     memory: str,
     same_blocks: bool,
@@ -354,6 +354,6 @@ def test_ctrl_c_is_code_130_and_the_next_run_goes_on(
     assert "Run it again with:\ngroundshift mosaic " in err
     assert "Traceback" not in err
     assert results_in(out) == {".groundshift-work"}
-    assert mosaic(*images, "--outdir", out, *READ, "--workers", "1", "--memory", "743M") == 0
+    assert mosaic(*images, "--outdir", out, *READ, "--workers", "1", "--memory", "760M") == 0
     assert rasters(out) == expected
     assert set(composed).isdisjoint(done)

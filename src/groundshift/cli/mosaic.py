@@ -11,6 +11,7 @@ from groundshift.cli.execute import cell, print_json, print_table
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
+from groundshift.pipelines import jobfile
 from groundshift.pipelines.jobfile import sentence
 from groundshift.pipelines.mosaic_job import MosaicJob
 
@@ -36,6 +37,7 @@ FLAGS = {
     "clouds.shadow_dilation_m": "--shadow-dilation",
     "clouds.second_opinion": "--no-second-opinion",
     "compose.method": "--method",
+    "compose.preset": "--preset",
     "compose.percentile": "--percentile",
     "compose.balance": "--balance",
     "compose.blend": "--blend",
@@ -74,6 +76,10 @@ _NO_OPINION = typer.Option(
     "--no-second-opinion", help="Believe the masks, whatever the other dates say.", rich_help_panel=_COMPOSE
 )
 
+_SAVE = typer.Option(
+    "--save-config", metavar="JOB.TOML", help="Write the job as a file for groundshift run.", rich_help_panel=_RUN
+)
+
 _RESUME = typer.Option(
     "--resume",
     help="Go on where an interrupted run of this job was; that is done in any case.",
@@ -103,6 +109,7 @@ def mosaic(
     shadow_dilation: Annotated[str | None, _option("clouds.shadow_dilation_m", "METRES", panel=_COMPOSE)] = None,
     no_second_opinion: Annotated[bool, _NO_OPINION] = False,
     method: Annotated[str | None, _option("compose.method", "best|newest|median|...", panel=_COMPOSE)] = None,
+    preset: Annotated[str | None, _option("compose.preset", "force|apex|cdse", panel=_COMPOSE)] = None,
     percentile: Annotated[str | None, _option("compose.percentile", "PERCENT", panel=_COMPOSE)] = None,
     balance: Annotated[str | None, _option("compose.balance", "global|none", panel=_COMPOSE)] = None,
     blend: Annotated[str | None, _option("compose.blend", "multiband|feather|none", panel=_COMPOSE)] = None,
@@ -113,6 +120,7 @@ def mosaic(
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
+    save_config: Annotated[str | None, _SAVE] = None,
     as_json: Annotated[bool, Json] = False,
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
@@ -133,7 +141,10 @@ def mosaic(
         section, name = key.split(".")
         if given[name] is not None:
             values[section][name] = given[name]
-    _execute(job_of(values), as_json=as_json, quiet=quiet)
+    job = job_of(values)
+    if save_config is not None:
+        jobfile.save(job, save_config)
+    execute(job, as_json=as_json, quiet=quiet)
 
 
 def job_of(values: dict[str, dict[str, object]]) -> MosaicJob:
@@ -147,7 +158,8 @@ def job_of(values: dict[str, dict[str, object]]) -> MosaicJob:
         raise UsageError("\n".join(dict.fromkeys(said))) from None
 
 
-def _execute(job: MosaicJob, *, as_json: bool, quiet: bool) -> None:
+def execute(job: MosaicJob, *, as_json: bool, quiet: bool) -> None:
+    """Run a mosaic job and print what came out."""
     from groundshift.pipelines import mosaic as pipeline
 
     result = pipeline.run(job, progress(quiet))

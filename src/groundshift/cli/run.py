@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from groundshift.cli import mosaic
 from groundshift.cli.execute import execute
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.pipelines import jobfile
+from groundshift.pipelines.mosaic_job import MosaicJob
 
 EXAMPLES = examples(
     "groundshift run demo/job.toml --set output.outdir=again",
@@ -27,8 +29,12 @@ def run(
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
 ) -> None:
-    """Run a job file; paths in it are relative to the current folder."""
+    """Run a job file, of a change or of a mosaic; paths in it are relative to the current folder."""
     overrides = dict(jobfile.parse_setting(text) for text in setting or ())
     if force:
         overrides["output.force"] = True
-    execute(jobfile.load(job, overrides), as_json=as_json, quiet=quiet)
+    loaded = jobfile.load(job, overrides)
+    if isinstance(loaded, MosaicJob):
+        mosaic.execute(loaded, as_json=as_json, quiet=quiet)
+    else:
+        execute(loaded, as_json=as_json, quiet=quiet)

@@ -20,6 +20,11 @@ EXAMPLES = examples(
 )
 
 
+_FULL = typer.Option(
+    "--full-resolution", help="Read the real masks of the scenes of the list, and choose again after each of them."
+)
+
+
 def select(
     *,
     scenes: Annotated[list[str], typer.Argument(metavar="SCENES...", help="Scenes to choose from, as for mosaic.")],
@@ -30,13 +35,15 @@ def select(
         str | None, typer.Option("--max-cloud", metavar="PERCENT", help="Of cloud by the metadata, at most.")
     ] = None,
     cover: Annotated[int, typer.Option("--cover", metavar="M", help="Times that each place is to be seen clear.")] = 1,
+    full_resolution: Annotated[bool, _FULL] = False,
     as_json: Annotated[bool, Json] = False,
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
 ) -> None:
     """The fewest, newest scenes that show all of an area clear which can be had clear at all.
 
-    Clear is what the scene classification says, looked at from afar (cells of 160 m), with clouds and shadows grown.
+    Clear is what the scene classification says, looked at from afar (cells of 160 m), with clouds and shadows grown;
+    with --full-resolution a cell of a scene of the list is clear where all its pixels are.
     """
     if cover < 1:
         raise UsageError(f"--cover is {cover}: it should be 1 or more.")
@@ -51,7 +58,9 @@ def select(
     from groundshift.composite.select import SelectOptions
     from groundshift.pipelines import select as pipeline
 
-    found = pipeline.run(scenes, job, SelectOptions(cover=cover), progress(quiet), Path(out))
+    found = pipeline.run(
+        scenes, job, SelectOptions(cover=cover), progress(quiet), Path(out), full_resolution=full_resolution
+    )
     for warning in found.warnings:
         print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
     listed = found.listed
@@ -65,6 +74,8 @@ def select(
                 "gap_percent": 100 * gap,
                 "exact": listed.exact,
                 "curve": list(listed.curve),
+                "looked": list(found.looked),
+                "covered_percent": found.covered_percent,
                 "out": out,
             }
         )
@@ -81,5 +92,9 @@ def select(
     kind = "the optimum" if listed.exact else f"at most {100 * gap:.1f} % above the optimum"
     needed = sum(not each.optional for each in listed.scenes)
     print(f"{len(listed.scenes)} of {listed.candidates} scenes, {kind}, of them {needed} that add more than 0.1 %")
+    if found.covered_percent is not None:
+        print(
+            f"looked at {len(found.looked)} scenes closely: they show {found.covered_percent:.2f} % of the pixels clear"
+        )
     print(f"never clear: {cell(never)} % of the area")
     print(f"list: {out}")

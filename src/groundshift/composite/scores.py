@@ -159,6 +159,18 @@ def mean_weights(
     return out
 
 
+def haze(blue: Float32, red: Float32) -> Float32:
+    """How hazy a place is, 0 clear to 1 opaque, by its haze optimised transformation: blue - red / 2 - 0.08.
+
+    A pixel kernel on reflectance of any shape; a logistic curve that is one half at -0.015.
+
+    Source: Zhu and Woodcock (2012), equation 3, for the transformation; FORCE (bap-hl.c) for the curve. Both were made
+    for reflectance at the top of the atmosphere: of the surface, less of it is called haze.
+    """
+    hot = np.asarray(blue, np.float32) - np.float32(0.5) * np.asarray(red, np.float32) - np.float32(0.08)
+    return np.asarray(1 / (1 + np.exp(np.clip(-500 * (hot + np.float32(0.015)), -60, 60))), np.float32)
+
+
 def days_from(target: float, days_of_year: NDArray[np.floating]) -> NDArray[np.float64]:
     """Days from a target day of the year, the short way round: between minus and plus half a year."""
     half = _WHOLE_YEAR / 2

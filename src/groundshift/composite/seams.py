@@ -9,6 +9,7 @@ maps that were made pixel by pixel, and a neighbourhood kernel.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numba
@@ -21,6 +22,7 @@ from groundshift.errors import InputError, UsageError
 
 Labels = NDArray[np.int16]
 Mask = NDArray[np.bool_]
+Scenes = NDArray[np.floating] | Iterable[NDArray[np.floating]]
 
 NONE = -1
 """Label of a pixel that no scene can give."""
@@ -45,28 +47,32 @@ class SeamOptions:
             raise UsageError(f"these seam options cannot be: {self}; none of them is negative.")
 
 
-def disagreement(stack: NDArray[np.floating], valid: Mask, options: SeamOptions | None = None) -> NDArray[np.float32]:
+def disagreement(stack: Scenes, valid: Mask, options: SeamOptions | None = None) -> NDArray[np.float32]:
     """How badly a seam would show at each pixel.
 
     Args:
-        stack: (scene, band, y, x) reflectance, balanced.
+        stack: (scene, band, y, x) reflectance, balanced; or one scene after the other, of which one at a time is held.
         valid: (scene, y, x).
 
     Returns:
         (y, x) in units of the median over the overlaps: the largest difference between two scenes (mean over the
         bands, each in units of its own median difference), with the gradient of the mean scene added. 0 outside
         overlaps.
+
+    Raises:
+        InputError: a scene has another shape than its mask, or there are more or fewer.
     """
     options = options or SeamOptions()
     count = valid.sum(axis=0)
     overlap = count > 1
     if not overlap.any():
         return np.zeros(count.shape, np.float32)
+    highest, lowest, summed = _extremes(stack, valid)
     total = np.zeros(count.shape)
-    for band in range(stack.shape[1]):
-        values = np.where(valid, stack[:, band], np.nan)
-        spread = np.where(valid, values, -np.inf).max(axis=0) - np.where(valid, values, np.inf).min(axis=0)
-        mean = np.where(valid, values, 0).sum(axis=0) / np.maximum(count, 1)
+    for high, low, whole in zip(highest, lowest, summed, strict=True):
+        mean = whole / np.maximum(count, 1)
+        with np.errstate(invalid="ignore"):
+            spread = high - low
         for cost, weight in ((spread, 1.0), (_gradient(mean, count > 0), options.gradient)):
             cost = np.where(overlap, cost, 0.0)
             total += weight * cost / max(float(np.median(cost[overlap])), 1e-9)
@@ -75,8 +81,31 @@ def disagreement(stack: NDArray[np.floating], valid: Mask, options: SeamOptions 
     return np.where(overlap, total / max(float(np.median(total[overlap])), 1e-9), 0).astype(np.float32)
 
 
+def _extremes(stack: Scenes, valid: Mask) -> tuple[NDArray[np.floating], ...]:
+    """Highest, lowest and sum (band, y, x) of what is valid, in one walk over the scenes."""
+    found: tuple[NDArray[np.floating], ...] | None = None
+    seen = 0
+    for image in stack:
+        if image.ndim != 3 or seen == len(valid) or image.shape[1:] != valid.shape[1:]:
+            raise InputError(f"seams need a mask for every scene, got {valid.shape} and a scene {image.shape}.")
+        holds = valid[seen]
+        seen += 1
+        if found is None:
+            full = image.dtype.type
+            found = (
+                np.full(image.shape, full(-np.inf)), np.full(image.shape, full(np.inf)), np.zeros(image.shape, full)
+            )  # fmt: skip
+        high, low, whole = found
+        np.maximum(high, image, out=high, where=holds)
+        np.minimum(low, image, out=low, where=holds)
+        np.add(whole, image, out=whole, where=holds)
+    if found is None or seen != len(valid):
+        raise InputError(f"seams need a mask for every scene, got {seen} scenes and {len(valid)} masks.")
+    return found
+
+
 def seams(
-    stack: NDArray[np.floating],
+    stack: Scenes,
     valid: Mask,
     avoid: NDArray[np.floating] | None = None,
     options: SeamOptions | None = None,
@@ -88,7 +117,8 @@ def seams(
     least bad. All scenes grow at once, so that there is no order in which they are pasted, in corners of four either.
 
     Args:
-        stack: (scene, band, y, x) reflectance, balanced; the whole area.
+        stack: (scene, band, y, x) reflectance, balanced, of the whole area; or one scene after the other: then memory
+            does not follow their number, but for the masks.
         valid: (scene, y, x).
         avoid: (y, x) from 0 (no matter) to 1 (no seam here please), for example nearness of cloud.
 
@@ -102,7 +132,7 @@ def seams(
     water principle, IEEE TPAMI 31.
     """
     options = options or SeamOptions()
-    if stack.ndim != 4 or valid.shape != (len(stack), *stack.shape[2:]):
+    if isinstance(stack, np.ndarray) and (stack.ndim != 4 or valid.shape != (len(stack), *stack.shape[2:])):
         raise InputError(
             f"seams need scenes (scene, band, y, x) and their valid pixels, got {stack.shape}, {valid.shape}."
         )
@@ -117,22 +147,32 @@ def seams(
 
 def _seeds(valid: Mask, margin_px: float) -> Labels:
     """What can be of one scene only, or lies within the margin of all edges but one scene's; -2 is to be decided."""
-    depth = np.stack([edge_distance(each, 2 * margin_px + 1) for each in valid])
-    order = np.sort(depth, axis=0)
-    best, second = order[-1], order[-2] if len(depth) > 1 else np.zeros_like(order[-1])
+    best, second, deepest = _deepest(valid, 2 * margin_px + 1)
     clear = (best > 0) & ((second == 0) | ((second <= margin_px) & (best > margin_px)))
-    labels = np.where(clear, depth.argmax(axis=0), -2).astype(np.int16)
+    labels = np.where(clear, deepest, -2).astype(np.int16)
     labels[best == 0] = NONE
     # A scene without a seed of its own is one that others cover; it is used where nothing else reaches.
     return labels
+
+
+def _deepest(valid: Mask, most_px: float) -> tuple[NDArray[np.float32], NDArray[np.float32], Labels]:
+    """(y, x) each: the largest and second distance to the edge of a scene, and the scene of the largest, the first."""
+    best = np.zeros(valid.shape[1:], np.float32)
+    second, at = best.copy(), np.zeros(best.shape, np.int16)
+    for i, each in enumerate(valid):
+        depth = edge_distance(each, most_px)
+        better = depth > best
+        second = np.maximum(second, np.minimum(depth, best))
+        at[better] = i
+        best = np.maximum(best, depth)
+    return best, second, at
 
 
 def _fill(labels: Labels, valid: Mask) -> Labels:
     """Pixels that no region reached, for islands where several scenes agree to be valid: the deepest scene there."""
     left = labels == -2
     if left.any():
-        depth = np.stack([edge_distance(each, float(max(labels.shape))) for each in valid])
-        labels[left] = depth.argmax(axis=0)[left]
+        labels[left] = _deepest(valid, float(max(labels.shape)))[2][left]
     return labels
 
 

@@ -83,6 +83,17 @@ def read_map(path: str) -> Layer:
     return layer
 
 
+def read_bands(path: str) -> tuple[NDArray[np.generic], GeoBox]:
+    """All bands of a raster as they are stored, (band, y, x), and their grid.
+
+    Raises:
+        MissingInputError, ProductError: the file is missing, damaged, or no raster.
+    """
+    check_structure(path)
+    with opened(path) as dataset:
+        return dataset.read(), geobox_of(dataset)
+
+
 def read_measure(path: str, geobox: GeoBox) -> Layer:
     """Read a measurement, such as the amplitude of ``CVA.tif``: band 1, float32, NaN is not valid.
 

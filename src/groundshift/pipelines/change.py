@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import math
 import os
 import shutil
@@ -16,35 +13,33 @@ from typing import Any
 
 import numpy as np
 
-from groundshift import __version__, errors
+from groundshift import errors
 from groundshift.change import kinds, registration
 from groundshift.change.registration import Shift
-from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
+from groundshift.errors import GroundshiftWarning, NoDataError
 from groundshift.execution import lock, memory
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, Started
-from groundshift.execution.progress import Advance, Progress, Silent
+from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening
-from groundshift.io.atomic import free_bytes, sweep
+from groundshift.io.atomic import sweep
 from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
-from groundshift.model.scene import Checked, OpenOptions, Reader
-from groundshift.pipelines import export, fitting, ingest, plan, results, stream
+from groundshift.model.scene import Checked, Reader
+from groundshift.pipelines import export, fitting, ingest, plan, results, running, stream
 from groundshift.pipelines.export import Exports
 from groundshift.pipelines.fitting import Block, Fitted
 from groundshift.pipelines.ingest import Stack
 from groundshift.pipelines.job import ChangeJob
 from groundshift.pipelines.plan import Plan
+from groundshift.pipelines.running import WORK, Running
 from groundshift.pipelines.stream import ClassifiedStrip, LevelFacts, MeasuredStrip, Scratch, Work
 from groundshift.radiometry import audit
 from groundshift.report import pictures
 from groundshift.report.pictures import DatePictures
 
-_WORK = ".groundshift-work"
 _IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
-_BASE_BYTES = 330 * 2**20
-"""What this process needs before it has read a pixel, and a worker half of it."""
 _STRIP_ROWS = 128
 """At most, of a strip: more would not be faster."""
 _ENOUGH_VALID = 0.5
@@ -61,18 +56,11 @@ class ChangeResult:
 
 
 @dataclass(kw_only=True, eq=False)
-class Run:
+class Run(Running[ChangeJob]):
     """The state of one run, filled stage by stage."""
 
-    job: ChangeJob
     readers: tuple[Reader, Reader]
     plan: Plan
-    pool: Pool
-    progress: Progress
-    outdir: Path
-    work: Path
-    warnings: list[GroundshiftWarning]
-    timings: dict[str, float] = field(default_factory=dict)
     checked: tuple[list[Checked], list[Checked]] = field(default_factory=lambda: ([], []))
     fitted: Fitted | None = None
     shift: Shift | None = None
@@ -89,24 +77,6 @@ class Run:
         """Pixels usable at both dates."""
         return sum(strip.compared for strip in self.measured)
 
-    def warn(self, *found: GroundshiftWarning | None) -> None:
-        """Take up warnings; under ``--strict`` the first one ends the run."""
-        for warning in found:
-            if warning is None or str(warning) in map(str, self.warnings):
-                continue
-            self.warnings.append(warning)
-            if self.job.run.strict:
-                raise StrictError(f"{warning.name}: {warning} (an error because of --strict)")
-
-    @contextlib.contextmanager
-    def stage(self, name: str, total: float) -> Iterator[Advance]:
-        """A timed stage."""
-        begin = time.monotonic()
-        with self.progress.stage(name, total) as advance:
-            yield advance
-        memory.release()
-        self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begin
-
 
 def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
     """Do one job.
@@ -122,27 +92,14 @@ def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
     job = job.model_copy(update={"output": job.output.model_copy(update={"format": driver})})
     outdir = Path(job.output.outdir)
     readers = (
-        _open(job, job.input.before, job.input.mask_before, outdir),
-        _open(job, job.input.after, job.input.mask_after, outdir),
+        opening.open_scene(job.input.before, running.open_options(job.input, outdir, job.input.mask_before)),
+        opening.open_scene(job.input.after, running.open_options(job.input, outdir, job.input.mask_after)),
     )
     with lock.hold(outdir):
-        work = outdir / _WORK / _identity(job, readers)
+        work = outdir / WORK / _identity(job, readers)
         results.refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
         return _run_locked(job, readers, work, progress or Silent())
-
-
-def _open(job: ChangeJob, text: str, mask: str | None, outdir: Path) -> Reader:
-    options = OpenOptions(
-        band_order=job.input.band_order,
-        scale=job.input.scale,
-        offset=job.input.offset,
-        mask=mask,
-        trust=job.input.trust,
-        verify=job.input.verify,
-        scratch=str(outdir / _WORK / "unpacked"),
-    )
-    return opening.open_scene(text, options)
 
 
 def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, progress: Progress) -> ChangeResult:
@@ -150,7 +107,7 @@ def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, prog
     outdir = work.parents[1]
     inline = any(isinstance(reader, MemoryReader) for reader in readers)
     workers = 0 if inline else job.run.workers or os.cpu_count() or 1
-    _remove_other_work(work)
+    running.remove_other_work(work)
     resumable = False
     try:
         with Pool(workers, imports=_IMPORTS) as pool:
@@ -162,7 +119,6 @@ def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, prog
                 progress=progress,
                 outdir=outdir,
                 work=work,
-                warnings=[],
             )
             state.warn(*plan.odd(readers[0].scene, readers[1].scene))
             resumable = True
@@ -178,7 +134,7 @@ def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, prog
         raise
     finally:
         if not (resumable and work.exists()) or _failed_for_good():
-            shutil.rmtree(outdir / _WORK, ignore_errors=True)
+            shutil.rmtree(outdir / WORK, ignore_errors=True)
 
 
 def _failed_for_good() -> bool:
@@ -191,26 +147,9 @@ def _failed_for_good() -> bool:
 
 def _identity(job: ChangeJob, readers: Sequence[Reader]) -> str:
     """What the planes of a run depend on: inputs and how they are read, grid, mask, and the program itself."""
-    stamp = [section.model_dump(mode="json") for section in (job.input, job.grid, job.mask)]
-    named = [job.input.before, job.input.after, job.input.mask_before, job.input.mask_after, job.grid.aoi]
-    for reader in readers:
-        files = reader.files([band for band in _names(reader, job.grid.bands) if band in _known(reader)])
-        named += [*files, *(str(Path(reader.scene.href, file)) for file in files)]
-    for text in filter(None, named):
-        with contextlib.suppress(OSError, ValueError):
-            status = Path(text).stat()
-            stamp.append({"file": text, "size": status.st_size, "mtime": status.st_mtime_ns})
-    return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _known(reader: Reader) -> set[str]:
-    return {*reader.scene.bands, *(("SCL",) if reader.scene.classification is not None else ())}
-
-
-def _remove_other_work(work: Path) -> None:
-    for other in work.parent.glob("*"):
-        if other.name not in (work.name, "unpacked"):
-            shutil.rmtree(other, ignore_errors=True)
+    options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.mask)]
+    named = (job.input.before, job.input.after, job.input.mask_before, job.input.mask_after, job.grid.aoi)
+    return running.identity(options, readers, job.grid.bands, [text for text in named if text])
 
 
 # ---- ingest --------------------------------------------------------------------------------------------------------
@@ -220,50 +159,27 @@ def _ingest(state: Run) -> None:
     """Verify the files, decode both scenes to planes; units that an interrupted run finished are not done again."""
     bands, geobox = state.job.grid.bands, state.plan.geobox
     _check_space(state)
-    files = [(reader, file) for reader in state.readers for file in reader.files(_names(reader, bands))]
-    with state.stage("verify", len(files)) as advance:
-        found = state.pool.run(
-            ingest.verify_file, files, lambda _: advance(1), lambda work: f"verifying {work[1]} of {work[0].scene.name}"
-        )
-    for (reader, _), checked in zip(files, found, strict=True):
-        state.checked[0 if reader is state.readers[0] else 1].append(checked)
+    before, after = state.verify(state.readers, bands)
+    state.checked = before, after
     journal = Journal(state.work)
     stacks = tuple(
         ingest.prepare(reader, bands, geobox, state.work, role, fresh=not journal.done)
         for reader, role in zip(state.readers, ("before", "after"), strict=True)
     )
-    todo = [
+    todo = (
         unit
         for reader, stack in zip(state.readers, stacks, strict=True)
         for unit in ingest.units(reader, bands, geobox, stack, state.job.mask, state.plan.area)
-        if unit.key not in journal.done
-    ]
-
-    with state.stage("read", len(todo)) as advance:
-
-        def finished(key: str) -> None:
-            journal.add(key)
-            advance(1)
-
-        state.pool.run(ingest.run_unit, todo, finished, str)
+    )
+    state.read(todo, journal)
     state.scratch = _scratch(state, (stacks[0], stacks[1]))
 
 
-def _names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:
-    return (*bands, "SCL") if reader.scene.classification is not None else tuple(bands)
-
-
 def _check_space(state: Run) -> None:
-    """A run that cannot end is better not begun."""
     rows, columns = state.plan.geobox.shape
     p = len(state.job.grid.bands)
     per_pixel = 2 * p * (2 if state.plan.full.crs is not None else 4) + 2 + 8 + 1 + 7 + 2 + 8
-    needed, free = rows * columns * per_pixel, free_bytes(state.outdir)
-    if free < needed:
-        raise OutputError(
-            f"the disk of {state.outdir} has {free / 1e9:.1f} GB free and this run needs about {needed / 1e9:.1f} GB "
-            "while it works: free some space, choose another --outdir, or a smaller --aoi."
-        )
+    state.check_space(rows * columns * per_pixel)
 
 
 def _scratch(state: Run, stacks: tuple[Stack, Stack]) -> Scratch:
@@ -450,9 +366,7 @@ def _strips(state: Run) -> list[Work]:
     step = pictures.quicklook_step(shape)
     look = tuple(bands.index(band) for band in pictures.true_colour(bands).bands)
     workers = max(1, state.pool.workers)
-    budget = max(
-        2**26, (memory.parse_memory(state.job.run.memory) - _BASE_BYTES * (1 + workers // 2 + workers % 2)) // workers
-    )
+    budget = max(2**26, state.worker_bytes())
     rows = memory.block_rows(shape, 36 * len(bands) + 80, budget, halo_px=8, multiple=128)
     rows = max(step, min(rows, math.ceil(shape[0] / (2 * workers)), _STRIP_ROWS) // step * step)
     return [

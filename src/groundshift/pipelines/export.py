@@ -40,6 +40,8 @@ class Raster:
     title: str
     legend: tuple[LegendEntry, ...] = ()
     """Of classes; empty: a quantity."""
+    overview: Literal["nearest", "average"] = "average"
+    """How smaller copies are made; of classes always by the nearest pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ def begin(state: Run, raster: Raster, threads: int) -> None:
         driver = cog.check_driver(driver, "uint8", 1)
     final = state.outdir / f"{raster.name}{cog.extension(driver)}"
     work = Export(raster, planes, target, driver, state.work / "export" / raster.name / final.name, final, threads)
-    state.exports[raster.name] = work, state.pool.start(_write, work, str)
+    state.exports[raster.name] = work, state.pool.start(write, work, str)
 
 
 def finish(state: Run, name: str) -> Path:
@@ -133,6 +135,11 @@ def finish(state: Run, name: str) -> Path:
     elif name == "CVA":
         limit = np.sqrt(state.fitted.threshold) if state.fitted else 5.0
         styles.write_qml(work.made, styles.ramp_qml(0.0, float(4 * limit), unit="sigma"))
+    return put(work)
+
+
+def put(work: Export) -> Path:
+    """Move a raster that is written, with what lies beside it, to its place."""
     with writing(work.final):
         publish(work.made.parent, work.final)
     return work.final
@@ -142,8 +149,8 @@ Exports = dict[str, tuple[Export, Started[None]]]
 """Rasters that are on their way, by name."""
 
 
-def _write(work: Export) -> None:
-    """A task for a worker."""
+def write(work: Export) -> None:
+    """Write a raster alone into a folder of the run. A task for a worker."""
     raster = work.raster
     with writing(work.final):
         # An interrupted run may have left something.
@@ -158,7 +165,7 @@ def _write(work: Export) -> None:
         nodata=raster.nodata,
         legend=raster.legend or None,
         tags={"SOFTWARE": f"groundshift {groundshift.__version__}"},
-        overview="nearest" if raster.legend else "average",
+        overview="nearest" if raster.legend else raster.overview,
         workers=work.threads,
         named=work.final,
     )

@@ -7,23 +7,39 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from groundshift.model.bands import parse_bands
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Options that belong together; frozen, and nothing that is not listed."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class InputSection(_Section):
+def _bands(value: object) -> object:
+    return parse_bands(value) if isinstance(value, str | list | tuple) else value
+
+
+def _listed(value: object) -> object:
+    return [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Bands = Annotated[tuple[str, ...], BeforeValidator(_bands)]
+"""Names of bands as people write them: ``B3,B4,B8``."""
+Classes = Annotated[tuple[Annotated[int, Field(ge=0, le=11)], ...], BeforeValidator(_listed)]
+"""SCL codes: ``0,1,3``."""
+
+
+class InputSection(Section):
     """The two images and how to read them."""
 
     before: str
     """Earlier image: SAFE folder or zip, STAC item, raster, folder of rasters, FOLDER@DATE."""
     after: str
     """Later image."""
-    band_order: tuple[str, ...] | None = None
+    band_order: Bands | None = None
     """Bands of a plain raster in file order."""
     scale: Annotated[float, Field(gt=0)] | None = None
     """DN of reflectance 1.0 in a plain raster: reflectance = (DN + offset) / scale."""
@@ -38,16 +54,11 @@ class InputSection(_Section):
     verify: bool = True
     """Verify the checksum of each band file before its first use."""
 
-    @field_validator("band_order", mode="before")
-    @classmethod
-    def _bands(cls, value: object) -> object:
-        return parse_bands(value) if isinstance(value, str | list | tuple) else value
 
-
-class GridSection(_Section):
+class GridSection(Section):
     """The grid on which the two are compared, and the grid of the results."""
 
-    bands: tuple[str, ...] = ("B02", "B03", "B04", "B08")
+    bands: Bands = ("B02", "B03", "B04", "B08")
     """Bands to compare (SatCen S2-CD: any combination; default B2, B3, B4, B8)."""
     aoi: str | None = None
     """Area of interest: WKT, or path of a vector file."""
@@ -56,29 +67,19 @@ class GridSection(_Section):
     projection: str = "native"
     """CRS of the results: native (that of BEFORE), EPSG:n, or WKT."""
 
-    @field_validator("bands", mode="before")
-    @classmethod
-    def _bands(cls, value: object) -> object:
-        return parse_bands(value) if isinstance(value, str | list | tuple) else value
 
-
-class MaskSection(_Section):
+class MaskSection(Section):
     """What of the scene classification is not usable."""
 
-    classes: tuple[Annotated[int, Field(ge=0, le=11)], ...] = (0, 1, 3, 8, 9, 10)
+    classes: Classes = (0, 1, 3, 8, 9, 10)
     """SCL codes that are masked (notes: no data, saturated, cloud shadow, clouds, cirrus)."""
     cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
     """Growth of clouds (8, 9, 10), metres: 100 to 200 in the literature."""
     shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0
     """Growth of cloud shadows (3), metres: 60 to 100 in the literature."""
 
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        return [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
-
-class NormaliseSection(_Section):
+class NormaliseSection(Section):
     """Relative radiometric normalisation of one date to the other."""
 
     method: Literal["orthogonal", "robust", "none"] = "orthogonal"
@@ -91,7 +92,7 @@ class NormaliseSection(_Section):
     """Seed of every random choice."""
 
 
-class DetectSection(_Section):
+class DetectSection(Section):
     """The statistics of no change and what counts as change."""
 
     method: Literal["cva", "irmad"] = "cva"
@@ -124,7 +125,7 @@ class DetectSection(_Section):
         return number
 
 
-class KindsSection(_Section):
+class KindsSection(Section):
     """Kinds of change: k-means on amplitude and angle."""
 
     classes: Annotated[int, Field(ge=1, le=254)] = 4
@@ -135,7 +136,7 @@ class KindsSection(_Section):
     """Radius of the majority filter that takes the speckle out of the kinds, pixels; 0: none. What changed stays so."""
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """Where the results go and as what."""
 
     outdir: Annotated[str, Field(min_length=1)]
@@ -148,7 +149,7 @@ class OutputSection(_Section):
     """Replace the results of another run."""
 
 
-class RunSection(_Section):
+class RunSection(Section):
     """How the work is done; does not change the result."""
 
     memory: Annotated[str, Field(pattern=r"^\s*(\d{8,}|\d+([.,]\d+)?\s*[kKmMgGtT])(i?[bB])?\s*$")] = "2G"
@@ -159,7 +160,7 @@ class RunSection(_Section):
     """Named warnings become errors."""
 
 
-class ChangeJob(_Section):
+class ChangeJob(Section):
     """One run of ``groundshift change``."""
 
     input: InputSection

@@ -1,4 +1,4 @@
-"""Job files: a change job as TOML, every option by its dotted name, with its explanation beside it.
+"""Job files: a change or a mosaic job as TOML, every option by its dotted name, with its explanation beside it.
 
 Paths in a job file are relative to the folder in which ``groundshift run`` is called, as they are on the command line.
 """
@@ -9,7 +9,7 @@ import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,10 @@ from groundshift import __version__
 from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError
 from groundshift.io.atomic import write_text, writing
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.mosaic_job import MosaicJob
+
+Job = ChangeJob | MosaicJob
+J = TypeVar("J", ChangeJob, MosaicJob)
 
 _LARGEST = 1 << 20
 _HEADER = f"""\
@@ -28,18 +32,19 @@ _HEADER = f"""\
 """
 
 
-def sections() -> dict[str, type[BaseModel]]:
+def sections(kind: type[Job] = ChangeJob) -> dict[str, type[BaseModel]]:
     """The sections of a job file by name, in order."""
-    annotations = {name: field.annotation for name, field in ChangeJob.model_fields.items()}
-    return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    annotations = {name: field.annotation for name, field in kind.model_fields.items()}
+    return {name: each for name, each in annotations.items() if isinstance(each, type) and issubclass(each, BaseModel)}
 
 
-def fields() -> dict[str, FieldInfo]:
+def fields(kind: type[Job] = ChangeJob) -> dict[str, FieldInfo]:
     """Every option of a job by its dotted name (``detect.confidence``), in order."""
-    return {f"{name}.{key}": field for name, kind in sections().items() for key, field in kind.model_fields.items()}
+    tables = sections(kind)
+    return {f"{name}.{key}": field for name, table in tables.items() for key, field in table.model_fields.items()}
 
 
-def values(job: ChangeJob) -> dict[str, object]:
+def values(job: Job) -> dict[str, object]:
     """The options of a job by dotted name."""
     nested = job.model_dump(mode="json")
     return {f"{section}.{key}": value for section, table in nested.items() for key, value in table.items()}
@@ -64,9 +69,20 @@ def hint(word: str, names: Iterable[str]) -> str:
 def make_job(
     given: Mapping[str, object], label: Callable[[str], str] = str, error: type[GroundshiftError] = ConfigError
 ) -> ChangeJob:
+    """A change job of options by dotted name; see :func:`make`."""
+    return make(ChangeJob, given, label, error)
+
+
+def make(
+    kind: type[J],
+    given: Mapping[str, object],
+    label: Callable[[str], str] = str,
+    error: type[GroundshiftError] = ConfigError,
+) -> J:
     """Make a job of options by dotted name; None means not given.
 
     Args:
+        kind: of the job.
         given: for example ``{"input.before": "A.zip", "detect.confidence": "99,9"}``.
         label: what the user calls an option: the name in a file, the flag on the command line.
         error: what to raise.
@@ -74,18 +90,18 @@ def make_job(
     Raises:
         GroundshiftError: ``error``, with one sentence for each option that does not exist, is missing or does not fit.
     """
-    known = fields()
+    known = fields(kind)
     faults = [f"there is no option {key}{hint(key, known)}" for key in given if key not in known]
     if not faults:
         try:
-            return ChangeJob.model_validate(_nested(given))
+            return kind.model_validate(_nested(kind, given))
         except ValidationError as found:
             faults = list(dict.fromkeys(sentence(detail, label) for detail in found.errors()))
     raise error("\n".join(faults))
 
 
-def _nested(given: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    tables: dict[str, dict[str, object]] = {name: {} for name in sections()}
+def _nested(kind: type[Job], given: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    tables: dict[str, dict[str, object]] = {name: {} for name in sections(kind)}
     for key, value in given.items():
         section, _, name = key.partition(".")
         if value is not None:
@@ -109,8 +125,8 @@ def sentence(detail: Mapping[str, Any], label: Callable[[str], str]) -> str:
     return f"{label(key)} is {detail['input']!r}: {message}{hint(str(detail['input']), names)}"
 
 
-def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> ChangeJob:
-    """Read a job file.
+def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job:
+    """Read a job file: a mosaic job where it names scenes or has a section that only those have, else a change job.
 
     Args:
         path: TOML.
@@ -123,9 +139,13 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Cha
     """
     given = {**_read(path), **(overrides or {})}
     try:
-        return make_job(given)
+        return make(MosaicJob, given) if _is_mosaic(given) else make_job(given)
     except ConfigError as error:
         raise ConfigError("\n".join(f"{path}: {sentence}" for sentence in str(error).splitlines())) from None
+
+
+def _is_mosaic(given: Iterable[str]) -> bool:
+    return bool(set(given) & (set(fields(MosaicJob)) - set(fields(ChangeJob))))
 
 
 def _read(path: str | Path) -> dict[str, object]:
@@ -149,8 +169,9 @@ def _read(path: str | Path) -> dict[str, object]:
 
 def _flat(tables: Mapping[str, object]) -> dict[str, object]:
     flat: dict[str, object] = {}
+    known = {*sections(ChangeJob), *sections(MosaicJob)}
     for section, table in tables.items():
-        if isinstance(table, Mapping) and (table or section in sections()):
+        if isinstance(table, Mapping) and (table or section in known):
             flat |= {f"{section}.{key}": value for key, value in table.items()}
         else:
             flat[section] = table
@@ -166,19 +187,20 @@ def parse_setting(text: str) -> tuple[str, object]:
     key, equals, word = (part.strip() for part in text.partition("="))
     if not equals:
         raise ConfigError(f"--set {text}: expected SECTION.NAME=VALUE, for example detect.confidence=99.9.")
-    if key not in fields():
-        raise ConfigError(f"--set {text}: there is no option {key}{hint(key, fields())}")
+    known = {**fields(ChangeJob), **fields(MosaicJob)}
+    if key not in known:
+        raise ConfigError(f"--set {text}: there is no option {key}{hint(key, known)}")
     try:
         return key, tomllib.loads(f"value = {word}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         return key, word
 
 
-def dumps(job: ChangeJob) -> str:
+def dumps(job: Job) -> str:
     """A job as the text of a job file. Law: :func:`load` of it gives an equal job."""
     nested = job.model_dump(mode="json")
     parts = [_HEADER]
-    for section, kind in sections().items():
+    for section, kind in sections(type(job)).items():
         parts.append(f"\n# {(kind.__doc__ or '').strip().splitlines()[0]}\n[{section}]\n")
         for key, field in kind.model_fields.items():
             value = nested[section][key]
@@ -194,7 +216,7 @@ def _toml(value: object) -> str:
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip()
 
 
-def save(job: ChangeJob, path: str | Path) -> None:
+def save(job: Job, path: str | Path) -> None:
     """Write a job file, whole or not at all.
 
     Raises:

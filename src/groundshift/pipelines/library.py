@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from groundshift.change import kinds
 from groundshift.errors import UsageError
-from groundshift.io import memory, opening
+from groundshift.io import maps, memory, opening
 from groundshift.io.planes import round_mantissa
 from groundshift.io.vector import rasterise_mask
 from groundshift.model.bands import parse_bands
@@ -23,10 +24,13 @@ from groundshift.model.scene import OpenOptions, Reader
 from groundshift.pipelines import arrays, ingest, jobfile, plan
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.mosaic_blocks import EVIDENCE, NODATA, SCALE
+from groundshift.pipelines.mosaic_job import MosaicJob
 
 if TYPE_CHECKING:
     from groundshift.execution.progress import Progress
     from groundshift.pipelines.change import ChangeResult
+    from groundshift.pipelines.mosaic import MosaicResult
 
 DEFAULT_BANDS = ("B02", "B03", "B04", "B08")
 
@@ -101,6 +105,61 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
     return xr.Dataset({name: (("y", "x"), data, attrs) for name, (data, attrs) in layers.items()}, coords)
 
 
+def make_mosaic(
+    scenes: Sequence[str | Path], outdir: str | Path, *, progress: Progress | None = None, **options: object
+) -> MosaicResult:
+    """Do the job of ``groundshift mosaic``: files in, files out, in bounded memory.
+
+    Args:
+        scenes: SAFE folders or zips, STAC items, rasters, folders of rasters, FOLDER@DATE, lists that select wrote.
+        outdir: folder of the results.
+        progress: told of each stage.
+        options: any option of a mosaic job by its name: ``method="median"``, ``resolution=20``, ``aoi="area.gpkg"``.
+
+    Returns:
+        Summary and warnings; the summary names the files.
+
+    Raises:
+        GroundshiftError: one sentence on what is wrong.
+    """
+    from groundshift.pipelines import mosaic as pipeline
+    from groundshift.pipelines.select import expanded
+
+    given = {"input.scenes": expanded([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
+    job = jobfile.make(MosaicJob, {**given, **_dotted(options, MosaicJob)}, error=UsageError)
+    return pipeline.run(job, progress)
+
+
+def mosaic(scenes: Sequence[str | Path], *, progress: Progress | None = None, **options: object) -> xr.Dataset:
+    """Make a mosaic, and keep it in memory instead of in files.
+
+    Args:
+        scenes, progress, options: as for :func:`make_mosaic`; work files go to the folder for temporary files.
+
+    Returns:
+        Dataset: ``reflectance`` (band, y, x) float32 with NaN for no data; ``count``, ``scene``, ``date`` and
+        ``quality`` (y, x) int32 as in ``evidence.tif``; the attribute ``scenes`` holds their names, of which ``scene``
+        is the number from 1, and ``warnings`` what there was to warn of.
+
+    Raises:
+        GroundshiftError: one sentence on what is wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="groundshift-mosaic-") as folder:
+        result = make_mosaic(scenes, Path(folder) / "out", progress=progress, format="GTiff", **options)
+        outputs = result.summary["outputs"]
+        stored, geobox = maps.read_bands(outputs["mosaic"])
+        evidence, _ = maps.read_bands(outputs["evidence"])
+    data = np.where(stored == NODATA, np.float32(np.nan), stored.astype(np.float32) * np.float32(SCALE))
+    coords = _coords(geobox)
+    layers: dict[str, Any] = {"reflectance": (("band", "y", "x"), data, {"grid_mapping": "spatial_ref"})}
+    layers |= {name: (("y", "x"), part) for name, part in zip(EVIDENCE, evidence, strict=True)}
+    attributes = {
+        "scenes": [scene["name"] for scene in result.summary["scenes"]],
+        "warnings": [f"{warning.name}: {warning}" for warning in result.warnings],
+    }
+    return xr.Dataset(layers, {"band": list(result.summary["bands"]), **coords}, attributes)
+
+
 def read(
     scene: str | Path, bands: str | Sequence[str] = DEFAULT_BANDS, *, resolution: float | None = None, **options: object
 ) -> xr.DataArray:
@@ -135,9 +194,9 @@ def _job(given: dict[str, object]) -> ChangeJob:
     )
 
 
-def _dotted(options: dict[str, object]) -> dict[str, object]:
+def _dotted(options: dict[str, object], kind: type[jobfile.Job] = ChangeJob) -> dict[str, object]:
     """Options by section and name, of options by name."""
-    known = jobfile.fields()
+    known = jobfile.fields(kind)
     found: dict[str, object] = {}
     for name, value in options.items():
         keys = [key for key in known if name in (key.partition(".")[2], key.replace(".", "_"))]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,37 +16,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift import __version__, errors
-from groundshift.composite import balance, blend, scores, seams
+from groundshift import errors
+from groundshift.composite import blend
 from groundshift.composite.balance import Balance
-from groundshift.errors import GroundshiftWarning, NoDataError, OutputError, StrictError
-from groundshift.execution import lock, memory
+from groundshift.errors import GroundshiftWarning
+from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
-from groundshift.execution.progress import Advance, Progress, Silent
+from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening, vector
-from groundshift.io.atomic import free_bytes, sweep
+from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, pixel_size_m
-from groundshift.model.scene import Checked, OpenOptions, Reader
-from groundshift.pipelines import ingest, mosaic_blocks, mosaic_layers, mosaic_plan
-from groundshift.pipelines.mosaic_blocks import CHOOSING, Compose, Composed, Outputs, Thin, Thinned
+from groundshift.model.scene import Checked
+from groundshift.pipelines import mosaic_blocks, mosaic_fit, mosaic_layers, mosaic_plan, results, running
+from groundshift.pipelines.mosaic_blocks import Compose, Composed, Outputs, Thinned
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.pipelines.mosaic_plan import MosaicPlan
-from groundshift.radiometry import audit
+from groundshift.pipelines.running import WORK, Running
 
-_WORK = ".groundshift-work"
 _IMPORTS = ("groundshift.pipelines.mosaic_blocks", "groundshift.io.safe")
-_BASE_BYTES = 330 * 2**20
 _COARSE_PX = 700
 """Cells along the longer side of the grid that scenes are balanced and cut on: 160 m for one tile of 10 m."""
 _BLEND_M = 1500.0
 """Half the width of the zone around a seam in which colours flow: within the 2 km that may change."""
-_SLACK_DAYS = 3.0
-"""Scenes this close in time are as new as each other: the seam between them may lie where they agree best."""
-_SLACK_SCORE = 0.1
-"""The same for scores, which lie between 0 and 1."""
+_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
+"""Sides of blocks, pixels."""
+_LEAST_BYTES = 2**25
+"""What a worker takes for pixels however small the cap is."""
 _LITTLE = 0.01
 
 
@@ -62,18 +57,11 @@ class MosaicResult:
 
 
 @dataclass(kw_only=True, eq=False)
-class Run:
+class Run(Running[MosaicJob]):
     """The state of one run, filled stage by stage."""
 
-    job: MosaicJob
     plan: MosaicPlan
-    pool: Pool
-    progress: Progress
-    outdir: Path
-    work: Path
     journal: Journal
-    warnings: list[GroundshiftWarning] = field(default_factory=list)
-    timings: dict[str, float] = field(default_factory=dict)
     checked: list[list[Checked]] = field(default_factory=list)
     layers: list[LayerStack] = field(default_factory=list)
     thinned: list[Thinned] = field(default_factory=list)
@@ -102,23 +90,6 @@ class Run:
         """Pixels a side of a coarse cell."""
         return max(1, math.ceil(max(self.shape) / _COARSE_PX))
 
-    def warn(self, *found: GroundshiftWarning) -> None:
-        """Take up warnings; under ``--strict`` the first one ends the run."""
-        for warning in found:
-            if str(warning) in map(str, self.warnings):
-                continue
-            self.warnings.append(warning)
-            if self.job.run.strict:
-                raise StrictError(f"{warning.name}: {warning} (an error because of --strict)")
-
-    @contextmanager
-    def stage(self, name: str, total: float) -> Iterator[Advance]:
-        """A timed stage."""
-        begin = time.monotonic()
-        with self.progress.stage(name, total) as advance:
-            yield advance
-        self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begin
-
 
 def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     """Make a mosaic.
@@ -136,15 +107,15 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     driver = cog.check_driver(job.output.format, "int16", len(job.grid.bands))
     job = job.model_copy(update={"output": job.output.model_copy(update={"format": driver})})
     outdir = Path(job.output.outdir)
-    readers = [opening.open_scene(text, _options(job)) for text in dict.fromkeys(job.input.scenes)]
+    readers = [
+        opening.open_scene(text, running.open_options(job.input, outdir)) for text in dict.fromkeys(job.input.scenes)
+    ]
     plan = mosaic_plan.make(readers, job)
     with lock.hold(outdir):
-        work = outdir / _WORK / _identity(job, plan)
-        mosaic_results.refuse_foreign(outdir, job, resumed=work.exists())
+        work = outdir / WORK / _identity(job, plan)
+        results.refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
-        for other in work.parent.glob("*"):
-            if other.name not in (work.name, "unpacked"):
-                shutil.rmtree(other, ignore_errors=True)
+        running.remove_other_work(work)
         kept = False
         try:
             with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
@@ -159,7 +130,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                 )
                 state.warn(*mosaic_plan.odd(plan))
                 _read(state)
-                _fit(state)
+                mosaic_fit.fit(state)
                 _compose(state)
                 summary = mosaic_results.write(state, begin)
             return MosaicResult(summary=summary, warnings=tuple(state.warnings))
@@ -169,33 +140,14 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
             raise
         finally:
             if not kept:
-                shutil.rmtree(outdir / _WORK, ignore_errors=True)
-
-
-def _options(job: MosaicJob) -> OpenOptions:
-    return OpenOptions(
-        band_order=job.input.band_order,
-        scale=job.input.scale,
-        offset=job.input.offset,
-        trust=job.input.trust,
-        verify=job.input.verify,
-        scratch=str(Path(job.output.outdir) / _WORK / "unpacked"),
-    )
+                shutil.rmtree(outdir / WORK, ignore_errors=True)
 
 
 def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
-    sections = (job.input, job.grid, job.clouds, job.compose)
-    stamp: list[object] = [section.model_dump(mode="json") for section in sections]
-    named = [job.grid.aoi or ""]
-    for layer in plan.layers:
-        files = layer.reader.files(_names(layer.reader, job.grid.bands))
-        named += [layer.scene.href, *(str(Path(layer.scene.href, file)) for file in files)]
-    for text in filter(None, named):
-        with suppress(OSError, ValueError):
-            status = Path(text).stat()
-            stamp.append([text, status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
+    options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
+    named = [job.grid.aoi or "", *(layer.scene.href for layer in plan.layers)]
+    return running.identity(options, [layer.reader for layer in plan.layers], job.grid.bands, named)
 
 
 # ---- read ----------------------------------------------------------------------------------------------------------
@@ -205,135 +157,23 @@ def _read(state: Run) -> None:
     """Verify the files and decode all scenes to planes; what an interrupted run did is not done again."""
     plan, job = state.plan, state.job
     _check_space(state)
-    names = [_names(layer.reader, job.grid.bands) for layer in plan.layers]
-    files = [
-        (layer.reader, file) for layer, own in zip(plan.layers, names, strict=True) for file in layer.reader.files(own)
-    ]
-    with state.stage("verify", len(files)) as advance:
-        found = state.pool.run(
-            ingest.verify_file, files, lambda _: advance(1), lambda work: f"verifying {work[1]} of {work[0].scene.name}"
-        )
-    by_reader: dict[int, list[Checked]] = {id(layer.reader): [] for layer in plan.layers}
-    for (reader, _), checked in zip(files, found, strict=True):
-        by_reader[id(reader)].append(checked)
-    state.checked = [by_reader[id(layer.reader)] for layer in plan.layers]
+    state.checked = state.verify([layer.reader for layer in plan.layers], job.grid.bands)
     state.layers = mosaic_layers.prepare(plan, job, state.work, fresh=not state.journal.done)
-    todo = [
+    todo = (
         unit
         for layer, stack in zip(plan.layers, state.layers, strict=True)
         for unit in mosaic_layers.units(layer, stack, plan, job)
-        if unit.key not in state.journal.done
-    ]
-    with state.stage("read", len(todo)) as advance:
-
-        def finished(key: str) -> None:
-            state.journal.add(key)
-            advance(1)
-
-        state.pool.run(ingest.run_unit, todo, finished, str)
-
-
-def _names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:
-    return (*bands, "SCL") if reader.scene.classification is not None else tuple(bands)
+    )
+    state.read(todo, state.journal)
 
 
 def _check_space(state: Run) -> None:
-    """A run that cannot end is better not begun."""
+    if state.journal.done:
+        # What an interrupted run read lies there.
+        return
     p = len(state.job.grid.bands)
     read = sum(math.prod(layer.window.shape) * (2 * p + 1) for layer in state.plan.layers)
-    needed = read + math.prod(state.shape) * (2 * p * 2 + 16 * 2)
-    free = free_bytes(state.outdir)
-    if free < needed and not state.journal.done:
-        raise OutputError(
-            f"the disk of {state.outdir} has {free / 1e9:.1f} GB free and this run needs about {needed / 1e9:.1f} GB "
-            "while it works: free some space, choose another --outdir, or a smaller --aoi."
-        )
-
-
-# ---- fit -----------------------------------------------------------------------------------------------------------
-
-
-def _fit(state: Run) -> None:
-    """Look at all scenes from afar: colours that make overlaps agree, and where one scene goes over into the other."""
-    names = [layer.scene.name for layer in state.plan.layers]
-    with state.stage("fit", len(names) + 2) as advance:
-        work = [Thin(layer, state.shape, state.step, name) for layer, name in zip(state.layers, names, strict=True)]
-        state.thinned = state.pool.run(mosaic_blocks.thin, work, lambda _: advance(1), str)
-        state.layers = [
-            replace(layer, cloud_share=seen.cloud_share)
-            for layer, seen in zip(state.layers, state.thinned, strict=True)
-        ]
-        if not any((seen.lenient > 0).any() for seen in state.thinned):
-            raise NoDataError(
-                f"nothing of the {len(names)} scenes is clear within the area: add scenes or dates, or change "
-                "--mask-classes."
-            )
-        _audit(state)
-        stack, valid = _coarse(state)
-        if state.job.compose.balance == "global" and len(names) > 1:
-            state.balance = _balance(stack, valid)
-            state.layers = [
-                replace(layer, gain=tuple(map(float, gain)), shift=tuple(map(float, shift)))
-                for layer, gain, shift in zip(state.layers, state.balance.gain, state.balance.offset, strict=True)
-            ]
-            stack = np.stack([balance.apply(state.balance, i, scene) for i, scene in enumerate(stack)])
-        advance(1)
-        if state.job.compose.method in CHOOSING:
-            state.labels = _labels(state, stack, valid)
-        advance(1)
-
-
-def _audit(state: Run) -> None:
-    """Do the pixels carry the offsets that the metadata tell of? Settles the offsets of all scenes."""
-    for i, (layer, stack, seen) in enumerate(zip(state.plan.layers, state.layers, state.thinned, strict=True)):
-        infos = [layer.scene.bands[band] for band in state.job.grid.bands]
-        verdict = audit.audit(dict(zip(state.job.grid.bands, seen.dark, strict=True)), layer.scene.level)
-        offsets, warning = audit.reconcile(verdict, infos, state.job.input.trust, layer.scene.name)
-        if warning is not None:
-            state.warn(warning)
-        step = np.array([(offsets[info.name] - info.offset) * info.scale for info in infos], np.float32)[:, None, None]
-        state.layers[i] = replace(stack, stack=ingest.audited(stack.stack, [offsets[info.name] for info in infos]))
-        state.thinned[i] = replace(seen, reflectance=seen.reflectance + step, means=seen.means + step)
-
-
-def _coarse(state: Run) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Means (t, p, y, x) of the clear pixels of every cell, and which cells are mostly clear; on the coarse grid."""
-    rows, columns = (-(-n // state.step) for n in state.shape)
-    p = len(state.job.grid.bands)
-    stack = np.full((len(state.thinned), p, rows, columns), np.nan, np.float32)
-    valid = np.zeros((len(state.thinned), rows, columns), bool)
-    for k, seen in enumerate(state.thinned):
-        stack[k, :, *seen.window.slices] = seen.means
-        valid[k][seen.window.slices] = (seen.clear >= 0.5) & np.isfinite(seen.means).all(axis=0)
-    return stack, valid
-
-
-def _balance(stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> Balance:
-    overlaps = {}
-    for i, j in itertools.combinations(range(len(stack)), 2):
-        if (valid[i] & valid[j]).any():
-            overlaps[i, j] = balance.statistics(balance.summarise(stack[i], valid[i], stack[j], valid[j]))
-    return balance.solve(overlaps, [balance.area_sum(*each) for each in zip(stack, valid, strict=True)])
-
-
-def _labels(state: Run, stack: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Which scene gives each coarse cell: of those that are about as good as the best there, cut where they agree."""
-    merit = _merit(state, valid)
-    best = np.where(valid, merit, -np.inf).max(axis=0)
-    slack = _SLACK_DAYS if state.job.compose.method == "newest" else _SLACK_SCORE
-    candidates = valid & (merit >= best - slack)
-    return seams.seams(stack, candidates)
-
-
-def _merit(state: Run, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much each scene is wanted in each coarse cell, (t, y, x)."""
-    ages = np.array([layer.age_days for layer in state.layers], np.float32)[:, None, None]
-    if state.job.compose.method == "newest":
-        return np.broadcast_to(-ages, valid.shape)
-    size = (pixel_size_m(state.plan.geobox) or 10.0) * state.step
-    distance = np.stack([blend.edge_distance(each, 3000 / size) * np.float32(size) for each in valid])
-    clouds = np.array([layer.cloud_share for layer in state.layers], np.float32)
-    return scores.best_scores(scores.SCORES["apex"], distance, cloud_share=clouds, days_off=ages[:, 0, 0])
+    state.check_space(read + math.prod(state.shape) * (2 * p * 2 + 16 * 2))
 
 
 # ---- compose -------------------------------------------------------------------------------------------------------
@@ -351,7 +191,7 @@ def _compose(state: Run) -> None:
     pixel_m = pixel_size_m(state.plan.geobox) or 10.0
     blending = blend.BlendOptions(method=state.job.compose.blend, radius_px=max(2.0, _BLEND_M / pixel_m))
     halo = blend.halo_px(blending) if state.labels is not None else 0
-    side = _side(state, halo)
+    side, strip = _side(state, halo)
     days = [layer.scene.sensing_time for layer in state.plan.layers]
     work = [
         Compose(
@@ -364,6 +204,7 @@ def _compose(state: Run) -> None:
             blending=blending,
             days=tuple(0 if day is None else int(f"{day:%Y%m%d}") for day in days),
             out=state.out,
+            strip_bytes=strip,
             opinion=_opinion(state),
         )
         for window in blocks(shape, side, side)
@@ -399,17 +240,34 @@ def _composed(state: Run) -> dict[str, Composed]:
     return {key: Composed(key, tuple(pixels), tuple(used)) for key, pixels, used in lines}
 
 
-def _side(state: Run, halo: int) -> int:
-    """Side of a block that fits the memory with its halo and all scenes that may lie on top of each other."""
-    workers = max(1, state.pool.workers)
-    budget = memory.parse_memory(state.job.run.memory) - _BASE_BYTES * (1 + workers // 2 + workers % 2)
-    most = _deepest([layer.window for layer in state.plan.layers], state.step, state.shape)
+def _side(state: Run, halo: int) -> tuple[int, int]:
+    """Side of a block that fits the memory with its halo, and the bytes of it that strips of all scenes may take.
+
+    A third is for the strips, the rest for what is held of the whole block.
+    """
+    budget = max(state.worker_bytes(), _LEAST_BYTES)
+    windows = [layer.window for layer in state.plan.layers]
     bands = len(state.job.grid.bands)
-    used = min(most, 4) if state.labels is not None else most
-    opinion = 40 * most if _opinion(state) else 0
-    per_pixel = most * (4 * bands + 6) + opinion + used * (12 * bands + 24) + 40
-    side = int(math.sqrt(max(budget / workers, 2**24) / per_pixel)) - 2 * halo
-    return int(np.clip(side // 64 * 64, 64, 2048))
+    for side in _SIDES:
+        reach = side + 2 * halo
+        if state.labels is None:
+            needed = side**2 * (8 * bands + 40)
+        else:
+            deepest = _deepest(windows, state.step, state.shape)
+            giving = _most_labels(state.labels, side, halo, state.step)
+            needed = reach**2 * (5 * deepest + giving * (4 * bands + 34) + 8 * bands + 40)
+        if needed <= budget * 2 // 3:
+            break
+    return side, budget // 3
+
+
+def _most_labels(labels: NDArray[np.int16], side: int, halo: int, step: int) -> int:
+    """Scenes that give a part of one block with its halo, at most; and two for gaps, which any other may fill."""
+    most, shape = 0, labels.shape
+    for window in blocks(shape, max(1, side // step), max(1, side // step)):
+        part = labels[window.padded(-(-halo // step) + 1, (shape[0], shape[1])).slices]
+        most = max(most, np.unique(part[part >= 0]).size)
+    return most + 2
 
 
 def _deepest(windows: Sequence[Window], step: int, shape: tuple[int, int]) -> int:

@@ -6,27 +6,32 @@ Law: how the mosaic is cut into blocks changes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundshift.clouds import temporal
-from groundshift.composite import blend, reduce, seams
+from groundshift.composite import balance, blend, reduce, seams
+from groundshift.composite.balance import AreaSum, OverlapStatistics
 from groundshift.io.planes import Planes
-from groundshift.model.grid import Window
+from groundshift.model.grid import Window, blocks
 from groundshift.pipelines.ingest import LENIENT, MASKED, Stack
 from groundshift.pipelines.mosaic_job import ComposeSection
-from groundshift.pipelines.mosaic_layers import LayerStack, filled
+from groundshift.pipelines.mosaic_layers import LayerStack, covering, filled
 from groundshift.radiometry.audit import Dark, dark_quantiles
 from groundshift.radiometry.reflectance import EMPTY, USABLE
 
 NODATA = -32768
 SCALE = 1e-4
+EVIDENCE = ("count", "scene", "date", "quality")
+"""Bands of the raster that says what each pixel rests on."""
 CHOOSING = ("newest", "best")
 """Methods whose pixels are those of one scene over whole areas, with seams between."""
-_STRIP = 512
+_STRIP = 256
+_LEAST_WEIGHT = 1e-6
 _MEDIAN = reduce.ReduceOptions(method="median")
 _SAMPLE_PX = 250_000
 
@@ -40,6 +45,8 @@ class Thin:
     step: int
     """Pixels a side of a cell."""
     name: str
+    path: Path
+    """Where the planes of the result go."""
 
     def __str__(self) -> str:
         return f"looking over {self.name}"
@@ -47,56 +54,105 @@ class Thin:
 
 @dataclass(frozen=True, eq=False)
 class Thinned:
-    """A scene as it is seen from afar, and how much of it is clear."""
+    """A scene as it is seen from afar, and how much of it is clear; the cells lie in planes."""
 
     window: Window
     """Cells of the coarse grid that it may cover."""
-    reflectance: NDArray[np.float32]
-    """(p, y, x) mean of the pixels with data, cloud or not; NaN where there are none."""
-    clear: NDArray[np.float32]
-    """(y, x) share of the cell that is clear by the strict classes."""
-    lenient: NDArray[np.float32]
-    """(y, x) share that is clear by the lenient ones, the strict included."""
-    means: NDArray[np.float32]
-    """(p, y, x) mean of the clear pixels; of the lenient ones where none is clear; NaN where there are none."""
+    planes: Planes
+    """float32 of that window: p means of the pixels with data, cloud or not; p means of the clear pixels, of the
+    lenient ones where none is clear; the share of the cell that is clear by the strict classes; the weight of the
+    scene in a weighted mean. NaN where there are none."""
+    name: str
+    any_clear: bool
+    """Something is clear, if only by the lenient classes."""
     cloud_share: float
     """Of the pixels with data, not clear by the strict classes."""
     dark: tuple[Dark, ...]
     """How dark each band gets, as stored, before the offset; from some of the clear pixels."""
+    step: tuple[float, ...] = ()
+    """What the audit of offsets adds to the reflectance of each band; empty: nothing yet."""
+
+    @property
+    def bands(self) -> int:
+        """Number of bands of the scene."""
+        return (self.planes.shape[0] - 2) // 2
+
+    def reflectance(self, bands: Sequence[int]) -> NDArray[np.float32]:
+        """(band, y, x) mean of the pixels with data, of some bands."""
+        return self._read(list(bands)) + self._added(bands)
+
+    def means(self, window: Window | None = None) -> NDArray[np.float32]:
+        """(p, y, x) mean of the clear pixels, of a window of the coarse grid."""
+        every = range(self.bands)
+        return self._read([self.bands + band for band in every], window) + self._added(every)
+
+    def mostly_clear(self, window: Window | None = None) -> NDArray[np.bool_]:
+        """(y, x) True where half of the cell is clear and its means are known."""
+        known = np.isfinite(self.means(window)).all(axis=0)
+        return np.asarray((self._read([2 * self.bands], window)[0] >= 0.5) & known)
+
+    def write_weights(self, weights: NDArray[np.float32]) -> None:
+        """Note the weights (y, x) of the scene."""
+        self.planes.write(self._local(None), weights, 2 * self.bands + 1)
+
+    def shared(self, window: Window) -> Window | None:
+        """The part of a window of the coarse grid that the scene may cover."""
+        y0, y1 = max(window.y0, self.window.y0), min(window.y1, self.window.y1)
+        x0, x1 = max(window.x0, self.window.x0), min(window.x1, self.window.x1)
+        return Window(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
+
+    def _local(self, window: Window | None) -> Window:
+        part, y, x = window or self.window, self.window.y0, self.window.x0
+        return Window(part.y0 - y, part.y1 - y, part.x0 - x, part.x1 - x)
+
+    def _read(self, planes: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:
+        return np.asarray(self.planes.read(self._local(window), planes), np.float32)
+
+    def _added(self, bands: Sequence[int]) -> NDArray[np.float32]:
+        step = [self.step[band] for band in bands] if self.step else [0.0] * len(bands)
+        return np.array(step, np.float32)[:, None, None]
 
 
 def thin(work: Thin) -> Thinned:
-    """Means of one scene over the cells of the coarse grid."""
+    """Means of one scene over the cells of the coarse grid. A task for a worker."""
     layer, step = work.layer, work.step
     y0, x0 = layer.window.y0 // step, layer.window.x0 // step
     y1, x1 = -(-layer.window.y1 // step), -(-layer.window.x1 // step)
     p = layer.stack.dn.shape[0]
-    sums = np.zeros((3, p, y1 - y0, x1 - x0))
-    counts = np.zeros((3, y1 - y0, x1 - x0))
-    rows = max(step, _STRIP // step * step)
+    planes = Planes.create(work.path, (2 * p + 2, y1 - y0, x1 - x0), "float32")
     apart = max(1, math.isqrt(math.prod(layer.window.shape) // _SAMPLE_PX))
     sample = [np.empty((p, 0), np.float32)]
+    totals = np.zeros(3)
+    rows = step * max(1, _STRIP // step)
     for top in range(y0 * step, y1 * step, rows):
         window = Window(top, min(top + rows, y1 * step), x0 * step, x1 * step)
         numbers, stacks, masks = filled((layer,), window, p)
         if not numbers:
-            continue
+            stacks = np.full((1, p, *window.shape), np.nan, np.float32)
+            masks = np.full((1, *window.shape), EMPTY, np.uint8)
         stack, codes = stacks[0], masks[0]
-        sample.append(stack[:, ::apart, ::apart][:, codes[::apart, ::apart] == USABLE])
-        cells = slice(top // step - y0, -(-window.y1 // step) - y0)
-        for k, mask in enumerate((codes != EMPTY, codes == USABLE, (codes == USABLE) | (codes == LENIENT))):
-            counts[k, cells] += _cells(mask, step)
+        first = -(top - y0 * step) % apart
+        sample.append(stack[:, first::apart, ::apart][:, codes[first::apart, ::apart] == USABLE])
+        kinds = (codes != EMPTY, codes == USABLE, (codes == USABLE) | (codes == LENIENT))
+        counts = np.stack([_cells(mask, step) for mask in kinds])
+        totals += counts.sum(axis=(1, 2))
+        cells = np.empty((2 * p + 2, *counts.shape[1:]), np.float32)
+        with np.errstate(invalid="ignore", divide="ignore"):
             for band in range(p):
-                sums[k, band, cells] += _cells(np.where(mask, stack[band], 0), step)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        seen, clear, lenient = (sums[k] / counts[k] for k in range(3))
+                seen, clear, lenient = (
+                    _cells(np.where(mask, stack[band], 0), step) / count
+                    for mask, count in zip(kinds, counts, strict=True)
+                )
+                cells[band], cells[p + band] = seen, np.where(counts[1] > 0, clear, lenient)
+        cells[2 * p], cells[2 * p + 1] = counts[1] / (step * step), 0
+        first = top // step - y0
+        planes.write(Window(first, first + cells.shape[1], 0, x1 - x0), cells)
     return Thinned(
         window=Window(y0, y1, x0, x1),
-        reflectance=seen.astype(np.float32),
-        clear=(counts[1] / (step * step)).astype(np.float32),
-        lenient=(counts[2] / (step * step)).astype(np.float32),
-        means=np.where(counts[1] > 0, clear, lenient).astype(np.float32),
-        cloud_share=float(1 - counts[1].sum() / max(counts[0].sum(), 1)),
+        planes=planes,
+        name=work.name,
+        any_clear=bool(totals[2]),
+        cloud_share=float(1 - totals[1] / max(totals[0], 1)),
         dark=_dark(layer.stack, np.concatenate(sample, axis=1)),
     )
 
@@ -112,6 +168,38 @@ def _cells(values: NDArray[np.generic], step: int) -> NDArray[np.float64]:
     rows, columns = values.shape
     cells = values.reshape(rows // step, step, columns // step, step)
     return np.asarray(cells.sum(axis=(1, 3), dtype=np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Two scenes whose colours are to be compared."""
+
+    first: Thinned
+    second: Thinned
+    sample: int
+    """Cells to look at, at most."""
+
+    def __str__(self) -> str:
+        return f"comparing {self.first.name} and {self.second.name}"
+
+
+def overlap(work: Overlap) -> OverlapStatistics | None:
+    """What two scenes say of each other, from afar; None where no cell is clear in both. A task for a worker."""
+    window = work.first.shared(work.second.window)
+    if window is None:
+        return None
+    valid = [each.mostly_clear(window) for each in (work.first, work.second)]
+    if not (valid[0] & valid[1]).any():
+        return None
+    options = balance.BalanceOptions(sample_pixels=work.sample)
+    corner = window.y0, window.x0
+    first, second = (each.means(window) for each in (work.first, work.second))
+    return balance.statistics(balance.summarise(first, valid[0], second, valid[1], corner, options), options)
+
+
+def area(seen: Thinned) -> AreaSum:
+    """What a scene puts into the picture, from afar. A task for a worker."""
+    return balance.area_sum(seen.means(), seen.mostly_clear())
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +227,8 @@ class Compose:
     days: tuple[int, ...]
     """Date of each scene as year month day, 0 not known."""
     out: Outputs
+    strip_bytes: int
+    """Memory for the scenes of the strips that a block is worked off in."""
     opinion: tuple[int, int, int] | None = None
     """Blue, red and near infrared, where the other dates have a say in what is cloud."""
 
@@ -165,32 +255,119 @@ class Composed:
 
 def compose(work: Compose) -> Composed:
     """Make one block and write it to the planes. A task for a worker."""
-    halo = blend.halo_px(work.blending) if work.labels is not None else 0
-    padded = work.window.padded(halo, work.shape)
-    bands = work.out.mosaic.shape[0]
-    numbers, stack, codes = filled(work.layers, padded, bands)
+    return _chosen(work) if work.labels is not None else _reduced(work)
+
+
+def _chosen(work: Compose) -> Composed:
+    """A block of scenes that flow into each other; only those that give something are held as a whole."""
+    assert work.labels is not None
+    padded = work.window.padded(blend.halo_px(work.blending), work.shape)
     inner = (
         slice(work.window.y0 - padded.y0, work.window.y1 - padded.y0),
         slice(work.window.x0 - padded.x0, work.window.x1 - padded.x0),
     )
+    numbers = covering(work.layers, padded)
     if not numbers:
-        return _write(work, np.full((bands, *work.window.shape), np.nan, np.float32), None, None, None)
-    if work.opinion is not None:
-        codes = second_opinion(stack, codes, work.opinion)
+        return _nothing(work)
+    codes = np.concatenate([_codes(work, numbers, strip) for strip in _strips(work, padded, len(numbers))], axis=1)
     valid, quality = usable(codes)
     count = (codes[:, *inner] == USABLE).sum(axis=0)
-    if work.labels is not None:
-        labels = _labels(work, numbers, valid, padded)
-        picture = blend.blend(stack, valid, labels, work.blending)[:, *inner]
-        source = np.where(labels[inner] >= 0, np.array(numbers, np.int16)[np.maximum(labels[inner], 0)], -1)
-    else:
-        options = reduce.ReduceOptions(method=work.options.method, percentile=work.options.percentile)
-        found = reduce.reduce(stack, valid, options)
-        picture = found.composite
-        source = None
-        if found.source is not None:
-            source = np.where(found.source >= 0, np.array(numbers, np.int16)[np.maximum(found.source, 0)], -1)
+    del codes
+    labels = _labels(work, numbers, valid, padded)
+    giving = np.unique(labels[labels >= 0])
+    if not giving.size:
+        return _write(work, _empty(work), count, None, quality[inner])
+    back = np.full(len(numbers) + 1, -1, np.int16)
+    back[giving] = np.arange(giving.size, dtype=np.int16)
+    own, valid = back[labels], valid[giving]
+    _, stack, _ = filled([work.layers[numbers[each]] for each in giving], padded, work.out.mosaic.shape[0])
+    picture = blend.blend(stack, valid, own, work.blending)[:, *inner]
+    source = np.where(labels[inner] >= 0, np.array(numbers, np.int16)[np.maximum(labels[inner], 0)], -1)
     return _write(work, picture, count, source, quality[inner])
+
+
+def _reduced(work: Compose) -> Composed:
+    """A block of a statistic, strip by strip, or of the one observation that it chooses pixel by pixel."""
+    numbers = covering(work.layers, work.window)
+    if not numbers:
+        return _nothing(work)
+    options = reduce.ReduceOptions(method=work.options.method, percentile=work.options.percentile, deviations=False)
+    pictures, counts, sources, qualities = [], [], [], []
+    for strip in _strips(work, work.window, len(numbers)):
+        _, stack, codes = filled(work.layers, strip, work.out.mosaic.shape[0])
+        if work.opinion is not None:
+            codes = second_opinion(stack, codes, work.opinion)
+        valid, quality = usable(codes)
+        score = None
+        if options.method == "weighted":
+            score = _weights([work.layers[number] for number in numbers], strip, work.step)
+            # What lies at the rim of clouds weighs little, but where there is nothing else it counts.
+            score = np.maximum(score, np.float32(_LEAST_WEIGHT))
+        found = reduce.reduce(stack, valid, options, score=score)
+        pictures.append(found.composite)
+        counts.append((codes == USABLE).sum(axis=0))
+        qualities.append(quality)
+        if found.source is not None:
+            chosen = np.array(numbers, np.int16)[np.maximum(found.source, 0)]
+            sources.append(np.where(found.source >= 0, chosen, -1))
+    source = np.concatenate(sources) if sources else None
+    return _write(work, np.concatenate(pictures, axis=1), np.concatenate(counts), source, np.concatenate(qualities))
+
+
+def _nothing(work: Compose) -> Composed:
+    return _write(work, _empty(work), None, None, None)
+
+
+def _empty(work: Compose) -> NDArray[np.float32]:
+    return np.full((work.out.mosaic.shape[0], *work.window.shape), np.nan, np.float32)
+
+
+def _strips(work: Compose, window: Window, scenes: int) -> Iterator[Window]:
+    """Rows of a window for which all scenes can be held at once."""
+    per_row = window.shape[1] * scenes * strip_bytes(work.out.mosaic.shape[0], opinion=work.opinion is not None)
+    rows = max(1, work.strip_bytes // per_row)
+    for part in blocks(window.shape, rows):
+        yield Window(window.y0 + part.y0, window.y0 + part.y1, window.x0, window.x1)
+
+
+def strip_bytes(bands: int, *, opinion: bool) -> int:
+    """Bytes that a pixel of one scene takes while a strip is reduced: measured, not derived."""
+    return 4 * bands + 16 + (40 if opinion else 0)
+
+
+def _codes(work: Compose, numbers: Sequence[int], window: Window) -> NDArray[np.uint8]:
+    """Codes (t, y, x) of the scenes, with what the other dates say of them."""
+    layers = [work.layers[number] for number in numbers]
+    if work.opinion is None:
+        codes = np.full((len(layers), *window.shape), EMPTY, np.uint8)
+        for layer, out in zip(layers, codes, strict=True):
+            out[:] = filled([layer], window, work.out.mosaic.shape[0])[2][0]
+        return codes
+    _, stack, codes = filled(layers, window, work.out.mosaic.shape[0])
+    return second_opinion(stack, codes, work.opinion)
+
+
+def _weights(layers: Sequence[LayerStack], window: Window, step: int) -> NDArray[np.float32]:
+    """Weights (t, y, x) of the scenes, from those of their cells, linear between the centres of cells."""
+    found = np.zeros((len(layers), *window.shape), np.float32)
+    for layer, out in zip(layers, found, strict=True):
+        assert layer.weights is not None
+        last, rows, columns = layer.weights.shape
+        cells = layer.weights.read(Window(0, rows, 0, columns), last - 1)
+        y = (np.arange(window.y0, window.y1) + 0.5) / step - 0.5 - layer.window.y0 // step
+        x = (np.arange(window.x0, window.x1) + 0.5) / step - 0.5 - layer.window.x0 // step
+        out[:] = _between(_between(cells, y), x, axis=1)
+    return found
+
+
+def _between(values: NDArray[np.generic], at: NDArray[np.float64], axis: int = 0) -> NDArray[np.float32]:
+    """Linear between neighbours along an axis, at places in units of the index; the border goes on."""
+    place = np.clip(at, 0, values.shape[axis] - 1)
+    low = np.minimum(place.astype(np.intp), max(values.shape[axis] - 2, 0))
+    high = np.minimum(low + 1, values.shape[axis] - 1)
+    share = (place - low).astype(np.float32)
+    share = share[:, None] if axis == 0 else share
+    return np.asarray(np.take(values, low, axis) * (1 - share) + np.take(values, high, axis) * share, np.float32)
 
 
 def second_opinion(

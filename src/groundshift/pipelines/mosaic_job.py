@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from groundshift.model.bands import parse_bands
-from groundshift.pipelines.job import RunSection
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+from groundshift.pipelines.job import Bands, Classes, RunSection, Section
 
 
-class ScenesSection(_Section):
+class ScenesSection(Section):
     """The scenes, and how to read them."""
 
     scenes: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -24,7 +20,7 @@ class ScenesSection(_Section):
     """Only scenes sensed from one day to another, both included: 2023-06-01/2023-08-31."""
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
     """Only scenes whose metadata tell of at most this percentage of cloud."""
-    band_order: tuple[str, ...] | None = None
+    band_order: Bands | None = None
     """Bands of a plain raster in file order."""
     scale: Annotated[float, Field(gt=0)] | None = None
     """DN of reflectance 1.0 in a plain raster: reflectance = (DN + offset) / scale."""
@@ -35,11 +31,6 @@ class ScenesSection(_Section):
     verify: bool = True
     """Verify the checksum of each band file before its first use."""
 
-    @field_validator("band_order", mode="before")
-    @classmethod
-    def _bands(cls, value: object) -> object:
-        return parse_bands(value) if isinstance(value, str | list | tuple) else value
-
     @field_validator("dates")
     @classmethod
     def _interval(cls, value: str | None) -> str | None:
@@ -48,10 +39,10 @@ class ScenesSection(_Section):
         return value
 
 
-class MosaicGridSection(_Section):
+class MosaicGridSection(Section):
     """The grid of the mosaic."""
 
-    bands: tuple[str, ...] = ("B04", "B03", "B02", "B08")
+    bands: Bands = ("B04", "B03", "B02", "B08")
     """Bands of the mosaic in file order: red, green, blue, near infrared."""
     aoi: str | None = None
     """Area of interest: WKT, or path of a vector file."""
@@ -60,18 +51,13 @@ class MosaicGridSection(_Section):
     projection: str = "native"
     """CRS of the mosaic: native (that of most of the scenes), EPSG:n, or WKT."""
 
-    @field_validator("bands", mode="before")
-    @classmethod
-    def _bands(cls, value: object) -> object:
-        return parse_bands(value) if isinstance(value, str | list | tuple) else value
 
-
-class CloudsSection(_Section):
+class CloudsSection(Section):
     """What of a scene is not clear."""
 
-    classes: tuple[Annotated[int, Field(ge=0, le=11)], ...] = (0, 1, 3, 7, 8, 9, 10)
+    classes: Classes = (0, 1, 3, 7, 8, 9, 10)
     """SCL codes that are masked: as for change, and unclassified (7), which CDSE and S2Mosaic mask as well."""
-    lenient: tuple[Annotated[int, Field(ge=0, le=11)], ...] = (0, 1, 3, 8, 9)
+    lenient: Classes = (0, 1, 3, 8, 9)
     """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there; empty: such
     pixels stay without data."""
     cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
@@ -82,17 +68,14 @@ class CloudsSection(_Section):
     """Where three dates or more see a place: what looks like cloud beside the others is masked, and what looks the
     same on three dates is ground (needs blue, red and near infrared among the bands)."""
 
-    @field_validator("classes", "lenient", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        return [word for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
-
-class ComposeSection(_Section):
+class ComposeSection(Section):
     """Which pixel, or what of all of them; colours; seams."""
 
-    method: Literal["newest", "best", "median", "mean", "percentile", "medoid", "geomedian"] = "best"
+    method: Literal["newest", "best", "weighted", "median", "mean", "percentile", "medoid", "geomedian"] = "best"
     """newest clear pixel, best available one (far from clouds, clear scene, new), or a statistic of all clear ones."""
+    preset: Literal["force", "apex", "cdse"] | None = None
+    """As others do it: best pixel by the scores of FORCE or APEx, or the lower quartile of CDSE's quarterly mosaics."""
     percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
     """Of ``percentile``, band by band (CDSE quarterly mosaics: 25)."""
     balance: Literal["global", "none"] = "global"
@@ -101,7 +84,7 @@ class ComposeSection(_Section):
     """How scenes go over into each other where the pixel of one was chosen."""
 
 
-class MosaicOutputSection(_Section):
+class MosaicOutputSection(Section):
     """Where the results go and as what."""
 
     outdir: str
@@ -114,7 +97,26 @@ class MosaicOutputSection(_Section):
     """Replace the results of another run."""
 
 
-class MosaicJob(_Section):
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "force": {"compose": {"method": "best"}},
+    "apex": {"compose": {"method": "best"}},
+    "cdse": {
+        "compose": {"method": "percentile", "percentile": 25.0, "balance": "none"},
+        "clouds": {
+            "classes": (1, 3, 7, 8, 9, 10),
+            "lenient": (),
+            "cloud_dilation_m": 0.0,
+            "shadow_dilation_m": 0.0,
+            "second_opinion": False,
+        },
+    },
+}
+"""What each preset says; an option that is given beside it counts more. Scores of ``force`` and ``apex``:
+:data:`groundshift.composite.scores.SCORES`. ``cdse``: the algorithm page of the quarterly mosaics of the Copernicus
+Data Space Ecosystem, which masks these classes, grows nothing, and adjusts no colours."""
+
+
+class MosaicJob(Section):
     """One run of ``groundshift mosaic``."""
 
     input: ScenesSection
@@ -123,6 +125,28 @@ class MosaicJob(_Section):
     compose: ComposeSection = ComposeSection()
     output: MosaicOutputSection
     run: RunSection = RunSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        """Fill in what a preset says where nothing else was said."""
+        compose = given.get("compose") if isinstance(given, Mapping) else None
+        preset = compose.get("preset") if isinstance(compose, Mapping) else None
+        for section, values in PRESETS.get(str(preset), {}).items():
+            own = given.get(section) or {}
+            if isinstance(own, Mapping):
+                given = {**given, section: {**values, **own}}
+        return given
+
+    @model_validator(mode="after")
+    def _preset_has_its_method(self) -> MosaicJob:
+        preset = self.compose.preset
+        method = None if preset is None else PRESETS[preset]["compose"]["method"]
+        if preset is not None and self.compose.method != method:
+            raise ValueError(
+                f"the preset {preset} is for the method {method}, not {self.compose.method}: leave out one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _eight_bit_has_colours(self) -> MosaicJob:

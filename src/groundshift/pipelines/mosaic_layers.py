@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, crop
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines import ingest
@@ -40,6 +41,8 @@ class LayerStack:
     """A factor a band that the colour balance found; empty: none."""
     shift: tuple[float, ...] = ()
     """Added a band after the factor, reflectance."""
+    weights: Planes | None = None
+    """Planes of its coarse cells, the last of which is its weight in a weighted mean."""
 
     def shared(self, window: Window) -> Window | None:
         """The part of a window of the mosaic that the scene's planes cover."""
@@ -101,10 +104,17 @@ def filled(
     layers: Sequence[LayerStack], window: Window, bands: int
 ) -> tuple[list[int], NDArray[np.float32], NDArray[np.uint8]]:
     """The scenes that cover part of a window: their numbers, reflectance (t, p, y, x) and codes (t, y, x)."""
-    found = [(i, part) for i, layer in enumerate(layers) if (part := layer.shared(window)) is not None]
+    found = covering(layers, window)
     stack = np.full((len(found), bands, *window.shape), np.nan, np.float32)
     codes = np.full((len(found), *window.shape), EMPTY, np.uint8)
-    for k, (i, part) in enumerate(found):
+    for k, i in enumerate(found):
+        part = layers[i].shared(window)
+        assert part is not None
         inside = (slice(part.y0 - window.y0, part.y1 - window.y0), slice(part.x0 - window.x0, part.x1 - window.x0))
         stack[k, :, *inside], codes[k, *inside] = layers[i].read(part)
-    return [i for i, _ in found], stack, codes
+    return found, stack, codes
+
+
+def covering(layers: Sequence[LayerStack], window: Window) -> list[int]:
+    """Numbers of the scenes that may cover part of a window."""
+    return [i for i, layer in enumerate(layers) if layer.shared(window) is not None]

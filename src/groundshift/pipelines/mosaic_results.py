@@ -6,27 +6,24 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 import groundshift
 from groundshift.composite import display
-from groundshift.errors import OutputError
 from groundshift.io import cog, manifest, stac_item
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
-from groundshift.pipelines import results
+from groundshift.pipelines import export, jobfile, results
+from groundshift.pipelines.export import Export, Raster
 from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
-from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.report import mosaic_page, pictures
 from groundshift.report.mosaic_page import MosaicReport, SceneRow
 
@@ -44,63 +41,6 @@ _EVIDENCE = (
 )
 
 
-def refuse_foreign(outdir: Path, job: MosaicJob, *, resumed: bool) -> None:
-    """What another job, or somebody else, left is not overwritten unless that was asked for.
-
-    Raises:
-        OutputError: the folder holds results of another job, or files of unknown origin under the names of results.
-    """
-    if job.output.force:
-        return
-    record = results.earlier_manifest(outdir)
-    if record is not None and record.get("options") != _options(job):
-        raise OutputError(
-            f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
-        )
-    names = [f"{stem}{cog.extension(job.output.format)}" for stem in ("mosaic", "evidence")]
-    taken = [name for name in (*names, "report.html") if (outdir / name).exists()]
-    if record is None and not resumed and taken:
-        raise OutputError(
-            f"{outdir} holds {', '.join(taken)}, and not by a finished run: choose another --outdir, or replace them "
-            "with --force."
-        )
-
-
-def _options(job: MosaicJob) -> dict[str, Any]:
-    return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
-
-
-@dataclass(frozen=True, eq=False)
-class _Export:
-    """One raster to be written; a task for a worker."""
-
-    planes: Planes
-    geobox: GeoBox
-    path: Path
-    bands: tuple[BandTag, ...]
-    driver: str
-    nodata: float
-    overview: str
-    threads: int
-
-    def __str__(self) -> str:
-        return f"writing {self.path}"
-
-
-def _export(work: _Export) -> None:
-    cog.export(
-        work.planes,
-        work.geobox,
-        work.path,
-        bands=work.bands,
-        driver=work.driver,
-        nodata=work.nodata,
-        tags={"SOFTWARE": f"groundshift {groundshift.__version__}"},
-        overview="nearest" if work.overview == "nearest" else "average",
-        workers=work.threads,
-    )
-
-
 def write(state: Run, begin: float) -> dict[str, Any]:
     """Write everything; the manifest, which says that the rest is complete, comes last.
 
@@ -116,11 +56,12 @@ def write(state: Run, begin: float) -> dict[str, Any]:
             curve = display.fit(display.merge([display.summarise(*part) for part in _shown(state)]))
             advance(1)
             rasters = _rasters(state, curve)
-            files |= {name: (work.path, _TITLES[name]) for name, work in rasters.items()}
-            state.pool.run(_export, list(rasters.values()), lambda _: advance(1), str)
+            state.pool.run(export.write, rasters, lambda _: advance(1), str)
+            for work in rasters:
+                files[work.raster.name] = export.put(work), work.raster.title
             looks = _pictures(state, curve)
             for name, encoded in looks.items():
-                if name in ("mosaic", "count", "date"):
+                if name in ("mosaic", "count", "scene", "date"):
                     path = state.outdir / f"{name}.png"
                     with atomic(path) as temporary:
                         temporary.write_bytes(encoded)
@@ -135,13 +76,6 @@ def write(state: Run, begin: float) -> dict[str, Any]:
             path.unlink(missing_ok=True)
             path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
         raise
-
-
-_TITLES = {
-    "mosaic": "mosaic, reflectance",
-    "evidence": "count, scene, date and quality of each pixel",
-    "mosaic-8bit": "mosaic for the eye",
-}
 
 
 def _shown_bands(bands: Sequence[str]) -> list[int]:
@@ -163,28 +97,31 @@ def _strip(state: Run, window: Window) -> tuple[NDArray[np.float32], NDArray[np.
     return stored.astype(np.float32) * np.float32(SCALE), np.asarray((stored != NODATA).all(axis=0))
 
 
-def _rasters(state: Run, curve: display.ToneCurve) -> dict[str, _Export]:
+def _rasters(state: Run, curve: display.ToneCurve) -> list[Export]:
     assert state.out is not None
-    driver, grid = state.job.output.format, state.plan.geobox
-    threads = max(1, state.pool.workers // 2)
-
-    def export(name: str, planes: Planes, bands: Sequence[BandTag], nodata: float, overview: str) -> _Export:
-        path = state.outdir / f"{name}{cog.extension(driver)}"
-        return _Export(planes, grid, path, tuple(bands), driver, nodata, overview, threads)
-
-    tags = [BandTag(band, "reflectance", "surface reflectance", SCALE) for band in state.job.grid.bands]
-    found = {
-        "mosaic": export("mosaic", state.out.mosaic, tags, NODATA, "average"),
-        "evidence": export("evidence", state.out.evidence, _EVIDENCE, -1, "nearest"),
-    }
+    bands = state.job.grid.bands
+    tags = [BandTag(band, "reflectance", "surface reflectance", SCALE) for band in bands]
+    evidence = "count, scene, date and quality of each pixel"
+    found = [
+        Raster("mosaic", state.out.mosaic, tuple(tags), (), NODATA, "mosaic, reflectance"),
+        Raster("evidence", state.out.evidence, _EVIDENCE, (), -1, evidence, overview="nearest"),
+    ]
     if state.job.output.eight_bit:
-        shown = _shown_bands(state.job.grid.bands)
+        shown = _shown_bands(bands)
         planes = Planes.create(state.work / "eight-bit.bin", (len(shown), *state.shape), "uint8")
         for window in blocks(state.shape, _ROWS):
             planes.write(window, display.apply(curve, *_strip(state, window)))
-        names = [state.job.grid.bands[band] for band in shown]
-        found["mosaic-8bit"] = export("mosaic-8bit", planes, [BandTag(name) for name in names], 0, "average")
-    return found
+        tags = [BandTag(bands[band]) for band in shown]
+        found.append(Raster("mosaic-8bit", planes, tuple(tags), (), 0, "mosaic for the eye"))
+    return [_export(state, raster) for raster in found]
+
+
+def _export(state: Run, raster: Raster) -> Export:
+    driver = state.job.output.format
+    final = state.outdir / f"{raster.name}{cog.extension(driver)}"
+    made = state.work / "export" / raster.name / final.name
+    threads = max(1, state.pool.workers // 2)
+    return Export(raster, raster.planes, state.plan.geobox, driver, made, final, threads)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------------------
@@ -193,7 +130,7 @@ def _rasters(state: Run, curve: display.ToneCurve) -> dict[str, _Export]:
 def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
     """The mosaic, the maps of count and date, and a thumbnail of each scene, as PNG."""
     step = pictures.quicklook_step(state.shape)
-    colours, counts, dates = [], [], []
+    colours, counts, chosen, dates = [], [], [], []
     rows = max(step, _ROWS // step * step)
     for window in blocks(state.shape, rows):
         reflectance, valid = _strip(state, window)
@@ -201,14 +138,17 @@ def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
         assert state.out is not None
         evidence = state.out.evidence.read(window)[:, ::step, ::step]
         counts.append(evidence[0])
-        dates.append(evidence[1])
+        chosen.append(evidence[1])
+        dates.append(evidence[2])
     found = {"mosaic": pictures.png(_rgb(np.concatenate(colours, axis=1)))}
     found["count"] = pictures.png(_shaded(np.concatenate(counts)))
+    if any(part.any() for part in chosen):
+        found["scene"] = pictures.png(_coloured(np.concatenate(chosen), len(state.plan.layers)))
     if any(part.any() for part in dates):
-        found["date"] = pictures.png(_coloured(np.concatenate(dates), len(state.plan.layers)))
+        found["date"] = pictures.png(_dated(np.concatenate(dates), _days(state)))
     shown = _shown_bands(state.job.grid.bands)
     for i, seen in enumerate(state.thinned):
-        image = seen.reflectance[shown]
+        image = seen.reflectance(shown)
         valid = np.asarray(np.isfinite(image).all(axis=0))
         small = max(1, math.ceil(max(valid.shape) / 240))
         picture = display.apply(curve, np.nan_to_num(image)[:, ::small, ::small], valid[::small, ::small])
@@ -255,6 +195,33 @@ def scene_colour(index: int, count: int) -> tuple[int, int, int]:
 def _coloured(scene: NDArray[np.generic], count: int) -> NDArray[np.uint8]:
     table = np.array([(255, 255, 255), *(scene_colour(i, count) for i in range(count))], np.uint8)
     return table[scene.astype(np.intp)]
+
+
+def _days(state: Run) -> list[int]:
+    """Days of the scenes as year month day, rising, each once."""
+    times = [layer.scene.sensing_time for layer in state.plan.layers]
+    return sorted({int(f"{time:%Y%m%d}") for time in times if time is not None})
+
+
+def day_colour(day: int, days: Sequence[int]) -> tuple[int, int, int]:
+    """A colour for a day (year month day): from blue, the oldest, over grey to orange, the newest, by time."""
+    first, last, own = (datetime.strptime(str(each), "%Y%m%d").toordinal() for each in (days[0], days[-1], day))
+    share = (own - first) / (last - first) if last > first else 1.0
+    ends = np.array([(33, 82, 152), (222, 222, 214), (214, 96, 20)], float)
+    low, high, part = (ends[0], ends[1], 2 * share) if share < 0.5 else (ends[1], ends[2], 2 * share - 1)
+    red, green, blue = np.rint(low + (high - low) * part).astype(int).tolist()
+    return red, green, blue
+
+
+def _hyphened(day: int) -> str:
+    return f"{day // 10_000:04d}-{day // 100 % 100:02d}-{day % 100:02d}"
+
+
+def _dated(date: NDArray[np.generic], days: Sequence[int]) -> NDArray[np.uint8]:
+    """Days in their colours; white where none is known."""
+    table = np.array([(255, 255, 255), *(day_colour(day, days) for day in days)], np.uint8)
+    place = np.searchsorted(days, date)
+    return np.asarray(table[np.where(date == 0, 0, place + 1)])
 
 
 # ---- report and provenance -----------------------------------------------------------------------------------------
@@ -316,7 +283,7 @@ def _provenance(
     record = manifest.Manifest(
         command="mosaic",
         inputs=[(layer.scene, checked) for layer, checked in zip(state.plan.layers, state.checked, strict=True)],
-        options=_options(state.job),
+        options=results.job_options(state.job),
         outputs=[path for path, _ in files.values()],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
@@ -342,14 +309,18 @@ def _asset(state: Run, key: str, path: Path, title: str) -> AssetField:
 
 
 def _scene_list(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
+    """What ``scenes.json`` says: a list as select writes it, with what became of each scene."""
     return {
+        "version": 1,
         "scenes": [
             {
                 "number": row.number,
-                "name": row.name,
+                "id": row.name,
                 "href": row.href,
+                "date": "" if row.sensing_time is None else f"{row.sensing_time:%Y-%m-%d}",
                 "datetime": None if row.sensing_time is None else row.sensing_time.isoformat(),
-                "tile": row.tile,
+                "tile": row.tile or "",
+                "optional": False,
                 "clear_percent": round(row.clear_percent, 2),
                 "used_percent": None if row.used_percent is None else round(row.used_percent, 3),
             }
@@ -392,7 +363,6 @@ def _report(
 ) -> MosaicReport:
     grid = state.plan.geobox
     area = pixel_area_m2(grid)
-    crs = "no EPSG code" if not grid.crs.epsg else f"EPSG:{grid.crs.epsg}"
     found = state.balance
     return MosaicReport(
         created=datetime.now(UTC),
@@ -402,21 +372,18 @@ def _report(
         rows=state.shape[0],
         columns=state.shape[1],
         pixel_size_m=pixel_size_m(grid),
-        crs=f"{crs} ({grid.crs.proj.name})",
+        crs=results.crs_text(grid) or "",
         area_ha=None if area is None else state.area_px * area / 1e4,
         data_percent=summary["data_percent"],
         lenient_percent=summary["lenient_percent"],
         scenes=tuple(rows),
         dropped=state.plan.dropped,
+        days=tuple((_hyphened(day), day_colour(day, _days(state))) for day in _days(state)),
         step_before=() if found is None else tuple(map(float, found.step_before)),
         step_after=() if found is None else tuple(map(float, found.step_after)),
         pictures=looks,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
-        options={
-            f"{section}.{key}": value
-            for section, values in state.job.model_dump(mode="json").items()
-            for key, value in values.items()
-        },
+        options=jobfile.values(state.job),
         files=tuple((path.name, title, path.stat().st_size) for path, title in files.values()),
         timings=tuple(state.timings.items()),
     )

@@ -24,15 +24,20 @@ from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
-from groundshift.pipelines import export, stream
+from groundshift.pipelines import export, jobfile, stream
 from groundshift.pipelines.job import ChangeJob, DetectSection
+from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.report import content, page, pictures
 
 if TYPE_CHECKING:
     from groundshift.pipelines.change import Run
 
 MANIFEST = "manifest.json"
-_NAMES = ("changes.gpkg", "report.html", "item.json")
+_NAMES = {
+    ChangeJob: (("CVA", "S2-CD"), ("changes.gpkg", "report.html", "item.json")),
+    MosaicJob: (("mosaic", "evidence"), ("report.html",)),
+}
+"""Rasters and other files by which the results of a job are known."""
 _MANY = 0.3
 _LITTLE = 0.2
 _NODATA_POINTS = 2.0
@@ -53,7 +58,7 @@ _HOW = {
 # ---- before and after the work -------------------------------------------------------------------------------------
 
 
-def refuse_foreign(outdir: Path, job: ChangeJob, *, resumed: bool) -> None:
+def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob, *, resumed: bool) -> None:
     """What another job, or somebody else, left is not overwritten unless that was asked for.
 
     Args:
@@ -67,13 +72,14 @@ def refuse_foreign(outdir: Path, job: ChangeJob, *, resumed: bool) -> None:
     if job.output.force:
         return
     record = earlier_manifest(outdir)
-    if record is not None and record.get("options") != _options(job):
+    if record is not None and record.get("options") != job_options(job):
         raise OutputError(
             f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
         )
     if record is None and not resumed:
+        rasters, others = _NAMES[type(job)]
         ending = cog.extension(job.output.format)
-        taken = [name for name in (f"CVA{ending}", f"S2-CD{ending}", *_NAMES) if (outdir / name).exists()]
+        taken = [name for name in (*(stem + ending for stem in rasters), *others) if (outdir / name).exists()]
         if taken:
             raise OutputError(
                 f"{outdir} holds {', '.join(taken)}, and not by a finished run: choose another --outdir, or replace "
@@ -104,7 +110,7 @@ def remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[P
                 (outdir / stale).unlink(missing_ok=True)
 
 
-def _options(job: ChangeJob) -> dict[str, Any]:
+def job_options(job: ChangeJob | MosaicJob) -> dict[str, Any]:
     """The options that the results depend on."""
     return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
 
@@ -307,7 +313,7 @@ def _provenance(
     record = manifest.Manifest(
         command="change",
         inputs=[(reader.scene, checked) for reader, checked in zip(state.readers, state.checked, strict=True)],
-        options=_options(state.job),
+        options=job_options(state.job),
         outputs=[path for path, _ in files.values()],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
@@ -392,7 +398,7 @@ def _report(
         no_data_percent=100 * (total - compared) / total,
         masked_percent=100 * masked / total,
         grid=content.GridFacts(
-            crs=_crs_text(geobox), rows=geobox.shape[0], columns=geobox.shape[1], pixel_size_m=pixel_size_m(geobox)
+            crs=crs_text(geobox), rows=geobox.shape[0], columns=geobox.shape[1], pixel_size_m=pixel_size_m(geobox)
         ),
         bands=state.job.grid.bands,
         inputs=(_input(state, 0), _input(state, 1)),
@@ -404,7 +410,7 @@ def _report(
         composition=looks.composition,
         pictures=looks.bare,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
-        options=_dotted(state.job.model_dump(mode="json")),
+        options=jobfile.values(state.job),
         files=tuple((path.name, title, path.stat().st_size) for path, title in files.values()),
         timings=tuple(state.timings.items()),
         peak_memory_bytes=state.pool.peak_rss(),
@@ -423,7 +429,8 @@ def _when(state: Run) -> str:
     return " to ".join(f"{moment:%Y-%m-%d}" for moment in times)
 
 
-def _crs_text(geobox: GeoBox) -> str | None:
+def crs_text(geobox: GeoBox) -> str | None:
+    """A CRS by code and name, for the report."""
     if geobox.crs is None:
         return None
     code = f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else "no EPSG code"
@@ -514,7 +521,3 @@ def _polar(state: Run) -> content.PolarSample | None:
         return None
     sample = np.concatenate([strip.polar for strip in state.classified], axis=1)
     return content.PolarSample(amplitude=sample[0], angle_deg=sample[1], kind=sample[2].astype(np.uint8))
-
-
-def _dotted(options: dict[str, Any]) -> dict[str, object]:
-    return {f"{section}.{key}": value for section, values in options.items() for key, value in values.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,8 @@ from datetime import datetime
 from markupsafe import Markup
 
 from groundshift.report import page, wording
-from groundshift.report.pictures import for_page
+
+_MOST_DAYS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,13 @@ class MosaicReport:
     scenes: tuple[SceneRow, ...]
     dropped: tuple[tuple[str, str], ...]
     """Scenes that were not used, and why."""
+    days: tuple[tuple[str, tuple[int, int, int]], ...]
+    """Days of the scenes, oldest first, and their colours on the map of dates."""
     step_before: tuple[float, ...]
     """Root mean square step between overlapping scenes, a band each, reflectance; empty: not balanced."""
     step_after: tuple[float, ...]
     pictures: Mapping[str, bytes]
-    """PNG: ``mosaic``, ``count``, perhaps ``date``, and ``scene-0`` ... in the order of the scenes."""
+    """PNG: ``mosaic``, ``count``, perhaps ``scene`` and ``date``, and ``scene-0`` ... in the order of the scenes."""
     warnings: tuple[tuple[str, str], ...]
     options: Mapping[str, object]
     files: tuple[tuple[str, str, int], ...]
@@ -72,27 +74,34 @@ def render(report: MosaicReport) -> str:
         f".scene-{row.number} {{ --kind: rgb({' '.join(map(str, row.color))}) }}" for row in report.scenes
     )
     style = page.source("page.css") + page.source("mosaic.css") + colours + "\n"
-    shown = {name: _embedded(encoded) for name, encoded in report.pictures.items()}
+    shown = {name: page.embed(encoded) for name, encoded in report.pictures.items()}
     return (
         page.environment()
         .get_template("mosaic.html")
         .render(
             report=report,
+            title=f"Mosaic of {_scenes(len(report.scenes))}, {report.method}",
+            kicker="Mosaic report",
             style=Markup(style),
             policy=page.policy(style, ""),
             pictures=shown,
+            days=_days(report),
             headline=_headline(report),
         )
     )
 
 
-def _embedded(encoded: bytes) -> dict[str, object]:
-    media, data, (width, height) = for_page(encoded)
-    return {"src": f"data:{media};base64,{base64.b64encode(data).decode()}", "width": width, "height": height}
-
-
 def _headline(report: MosaicReport) -> str:
     covered = wording.percent(report.data_percent)
-    count = len(report.scenes)
-    scenes = "one scene" if count == 1 else f"{count} scenes"
-    return f"{covered} of {wording.area(report.area_ha, report.rows * report.columns)} are covered, from {scenes}."
+    whole = wording.area(report.area_ha, report.rows * report.columns)
+    return f"{covered} of {whole} are covered, from {_scenes(len(report.scenes))}."
+
+
+def _days(report: MosaicReport) -> list[tuple[int, str]]:
+    """Days that the legend names, with their numbers: all of a few, else the first and the last."""
+    every = [(i, day) for i, (day, _) in enumerate(report.days)]
+    return every if len(every) <= _MOST_DAYS else [every[0], every[-1]]
+
+
+def _scenes(count: int) -> str:
+    return "one scene" if count == 1 else f"{count} scenes"

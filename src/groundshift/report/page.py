@@ -20,13 +20,13 @@ from groundshift.report.trust import checks
 
 
 @dataclass(frozen=True)
-class _Embedded:
-    """A picture as the template needs it."""
+class Embedded:
+    """A picture within a page."""
 
     src: str
     width: int
     height: int
-    alt: str
+    alt: str = ""
 
 
 def render(report: ChangeReport) -> str:
@@ -43,6 +43,8 @@ def render(report: ChangeReport) -> str:
         .get_template("page.html")
         .render(
             report=report,
+            title=report.title,
+            kicker="Change report",
             style=Markup(style),
             script=Markup(script),
             policy=policy(style, script),
@@ -171,16 +173,20 @@ def _word(value: object) -> str:
 # ---- pictures and drawings -----------------------------------------------------------------------------------------
 
 
-def _pictures(report: ChangeReport) -> dict[str, _Embedded | None]:
+def _pictures(report: ChangeReport) -> dict[str, Embedded | None]:
     alts = {role: _photo_alt(report, role) for role in ("before", "after")}
     alts["change"] = f"Map of change. {headline(report)} {_summary(report)}".strip()
-    embedded: dict[str, _Embedded | None] = dict.fromkeys(alts)
+    embedded: dict[str, Embedded | None] = dict.fromkeys(alts)
     for name, alt in alts.items():
         if encoded := report.pictures.get(name):
-            kind, small, (width, height) = for_page(encoded)
-            src = f"data:{kind};base64,{base64.b64encode(small).decode()}"
-            embedded[name] = _Embedded(src, width, height, alt)
+            embedded[name] = embed(encoded, alt)
     return embedded
+
+
+def embed(encoded: bytes, alt: str = "") -> Embedded:
+    """A PNG as a part of the page, smaller where that does not show."""
+    kind, small, (width, height) = for_page(encoded)
+    return Embedded(f"data:{kind};base64,{base64.b64encode(small).decode()}", width, height, alt)
 
 
 def _photo_alt(report: ChangeReport, role: str) -> str:
