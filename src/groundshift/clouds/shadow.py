@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numba
 import numpy as np
@@ -109,7 +110,8 @@ def ground_level(nir: Floats, cloud: Mask, water: Mask, valid: Mask, region_px: 
         cloud, water, valid: (y, x).
         region_px: size of a region.
     """
-    return np.maximum(filled(nir, cloud, valid), np.float32(_BRIGHT_SHARE) * _bright(nir, valid & ~cloud & ~water, region_px))
+    bright = _bright(nir, valid & ~cloud & ~water, region_px)
+    return np.asarray(np.maximum(filled(nir, cloud, valid), np.float32(_BRIGHT_SHARE) * bright), np.float32)
 
 
 def filled(nir: Floats, cloud: Mask, valid: Mask) -> Floats:
@@ -122,7 +124,7 @@ def filled(nir: Floats, cloud: Mask, valid: Mask) -> Floats:
 
     Returns:
         (y, x): the lowest level at which a pixel could drain to the border or to where there is no data, both of
-        which stand at the 17.5 % quantile of clear ground; never below ``nir`` on clear ground, but for steps of 0.0005.
+        which stand at the 17.5 % quantile of clear ground; in steps of 0.0005, never below ``nir`` on clear ground.
 
     Law: filling a filled surface changes nothing. Source: priority flood (Barnes et al. 2014, Comput. Geosci. 62).
     """
@@ -132,7 +134,8 @@ def filled(nir: Floats, cloud: Mask, valid: Mask) -> Floats:
     rim, lid = np.quantile(clear, [_RIM_QUANTILE, _CLOUD_QUANTILE])
     surface = np.where(cloud, np.minimum(nir, lid), nir)
     steps = np.clip(np.where(valid, surface, 0) / _STEP, 0, _LEVELS - 1).astype(np.int16)
-    return _flooded(steps, valid, np.int16(min(rim / _STEP, _LEVELS - 1))).astype(np.float32) * np.float32(_STEP)
+    level = _flooded(steps, valid, np.int16(min(rim / _STEP, _LEVELS - 1)))
+    return np.asarray(level * np.float32(_STEP), np.float32)
 
 
 def search(
@@ -238,7 +241,12 @@ def _bright(nir: Floats, ground: Mask, side: int) -> Floats:
 
 
 def shaded(
-    thrown: NDArray[np.uint8], nir: Floats, level: Floats, water: Mask, factor: int, options: ShadowOptions | None = None
+    thrown: NDArray[np.uint8],
+    nir: Floats,
+    level: Floats,
+    water: Mask,
+    factor: int,
+    options: ShadowOptions | None = None,
 ) -> Mask:
     """What of the shadows that were thrown is dark enough to be believed.
 
@@ -325,7 +333,15 @@ _SWING_GAIN = 1.03
 """By how much another direction has to be better than the sun's own."""
 
 
-def _swing(voters, evidence, region, heights, per_metre, sun, limits):  # type: ignore[no-untyped-def]
+def _swing(
+    voters: tuple[NDArray[Any], ...],
+    evidence: Floats,
+    region: NDArray[np.int32],
+    heights: NDArray[np.float64],
+    per_metre: NDArray[np.floating],
+    sun: tuple[float, float],
+    limits: ShadowOptions,
+) -> float:
     """Degrees by which shadows lie beside the sun's direction, for all clouds: the view is not from straight above."""
     y, x, share, piece = (each[:: max(1, len(each) // _SWING_VOTERS)] for each in voters)
     zenith = min(sun[0], 85.0)
@@ -343,10 +359,8 @@ def _swing(voters, evidence, region, heights, per_metre, sun, limits):  # type: 
     return best
 
 
-def _chosen(
-    sums: NDArray[np.float64], weight: NDArray[np.float64], region: NDArray[np.int32]
-) -> NDArray[np.intp]:
-    """The height (by number) of each piece: its own evidence a pixel, the more of it the larger it is, and that of the regions around it."""
+def _chosen(sums: NDArray[np.float64], weight: NDArray[np.float64], region: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The height (by number) of each piece: its own evidence counts the more the larger it is, beside its region's."""
     rows, columns = region.max(axis=0) + 3
     total, area = np.zeros((rows, columns, sums.shape[1])), np.zeros((rows, columns, 1))
     at = region[:, 0] + 1, region[:, 1] + 1
