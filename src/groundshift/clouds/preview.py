@@ -53,9 +53,9 @@ class PreviewRule:
     """
 
     name: str = "rule"
-    cloud_hot: float = 0.10
+    cloud_hot: float = 0.08
     """HOT of cloud, at least."""
-    cloud_brightness: float = 0.22
+    cloud_brightness: float = 0.17
     """Mean reflectance of cloud, at least."""
     whiteness: float = 0.35
     """Sum of the differences of the three colours from their mean, relative to it, of cloud, at most."""

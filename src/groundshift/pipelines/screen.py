@@ -238,7 +238,7 @@ def _card(found: Screened, seen: Seen, inside: NDArray[np.bool_]) -> Card:
         cloud=seen.cloud,
         clear=clear,
         inside=inside,
-        title="   ".join(
+        title="  ".join(
             (found.date or "no date", f"cloud {_percent(found.cloud_percent)}", f"data {_percent(found.data_percent)}")
         ),
         subtitle=found.name,

@@ -353,7 +353,7 @@ _QUIET = (96, 104, 112)
 
 def caption(draw: ImageDraw.ImageDraw, at: tuple[int, int], width: int, title: str, subtitle: str) -> None:
     """Two lines below a small picture, cut where they are too long."""
-    big, small = _font(15, bold=True), _font(12)
+    big, small = _font(13, bold=True), _font(12)
     draw.text(at, _fitting(draw, title, big, width), fill=_INK, font=big)
     draw.text((at[0], at[1] + 20), _fitting(draw, subtitle, small, width), fill=_QUIET, font=small)
 
