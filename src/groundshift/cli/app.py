@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import change, demo, doctor, evaluate, mosaic, run, select
+from groundshift.cli import change, clouds, demo, doctor, evaluate, mosaic, run, screen, select
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -45,6 +45,8 @@ for _name, _module, _short in (
     ("change", change, "What changed between two images."),
     ("mosaic", mosaic, "One picture of many scenes."),
     ("select", select, "The fewest scenes that show an area clear."),
+    ("screen", screen, "How much of an area scenes show clear."),
+    ("clouds", clouds, "Where clouds, shadows and snow are."),
     ("run", run, "Run a job file."),
     ("evaluate", evaluate, "Compare a map with the truth."),
     ("demo", demo, "Try it on generated products."),

@@ -54,6 +54,10 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+_UNBROKEN = 10
+"""Letters of a column that a narrow terminal does not break: a date."""
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout, without colour where that is no terminal."""
     from rich import box
@@ -64,7 +68,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
         numbers = all(row[i][:1] in "-0123456789" for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        short = max(map(len, (name, *(row[i] for row in rows)))) <= _UNBROKEN
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*(Text(item) for item in row))
     plain = "NO_COLOR" in os.environ

@@ -94,6 +94,22 @@ def atomic(
             os.close(lock)
 
 
+@contextlib.contextmanager
+def scratch(parent: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a hidden folder beside results, for what is needed on the way to them; it goes with the body.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    with writing(Path(parent)):
+        folder, lock = _claim(Path(parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
 def write_text(path: str | os.PathLike[str], text: str, *, force: bool = True) -> None:
     """Write a small text file (UTF-8) atomically."""
     with atomic(path, force=force, needed=len(text)) as temporary:

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
 from groundshift.errors import GroundshiftWarning, MissingInputError, OffsetWarning, ProductError, UsageError
 from groundshift.io import drivers
 from groundshift.io.fileset import FilesetReader, StoredBand
@@ -78,6 +81,43 @@ def open_stac(path: str | Path, options: OpenOptions | None = None) -> FilesetRe
         reason = next(told, "it lists none as a GeoTIFF or JPEG 2000 asset.")
         raise MissingInputError(f"{href}: no band of this item can be read: {reason}")
     return FilesetReader(_scene(href, item, stored, decisions), stored, unavailable)
+
+
+def thumbnail_of(path: Path) -> tuple[Scene, GeoBox, Path] | None:
+    """A STAC item of which the thumbnail lies beside it: its scene without bands, the grid of the tile, the picture.
+
+    None where there is no local thumbnail, or nothing says where it lies on the map (``proj:transform``,
+    ``proj:shape`` and ``proj:epsg`` or ``proj:code``).
+    """
+    if not path.is_file():
+        return None
+    try:
+        item = _load(path)
+    except ProductError:
+        return None
+    for fields in item["assets"].values():
+        if not isinstance(fields, dict) or "thumbnail" not in (fields.get("roles") or ()):
+            continue
+        picture = local_path(str(fields.get("href", "")), path.parent)
+        grid = _declared_grid(item)
+        if picture is not None and picture.is_file() and grid is not None:
+            return _scene(str(path), item, {}, ()), grid, picture
+    return None
+
+
+def _declared_grid(item: Mapping[str, Any]) -> GeoBox | None:
+    """The finest grid that the assets of an item tell of."""
+    properties, found = item["properties"], []
+    for fields in filter(lambda each: isinstance(each, dict), item["assets"].values()):
+        told = {**properties, **fields}
+        code = told.get("proj:code") or (f"EPSG:{told['proj:epsg']}" if told.get("proj:epsg") else None)
+        transform, shape = told.get("proj:transform") or (), told.get("proj:shape") or ()
+        try:
+            found.append(GeoBox(tuple(map(int, shape)), Affine(*map(float, transform[:6])), str(code)))
+        except (TypeError, ValueError, RuntimeError):
+            continue
+    usable = [box for box in found if box.crs is not None and box.affine.determinant]
+    return min(usable, key=lambda box: abs(box.affine.determinant), default=None)
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ def common_stretch(*dates: tuple[NDArray[np.floating], NDArray[np.bool_]]) -> St
         that brings the median to 0.4 of full brightness, so that dark forest and bright soil both keep texture.
         A plain stretch (0 to 0.3) when nothing is valid.
     """
-    values = np.concatenate([_values(*date) for date in dates], axis=1)
+    values = np.concatenate([np.empty((3, 0)), *(_values(*date) for date in dates)], axis=1)
     if values.shape[1] == 0:
         return Stretch(low=(0.0, 0.0, 0.0), span=0.3, gamma=0.7)
     low = np.quantile(values, 0.005, axis=1)
@@ -353,6 +353,13 @@ def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont,
 
 _INK = (35, 40, 46)
 _QUIET = (96, 104, 112)
+
+
+def caption(draw: ImageDraw.ImageDraw, at: tuple[int, int], width: int, title: str, subtitle: str) -> None:
+    """Two lines below a small picture, cut where they are too long."""
+    big, small = _font(13, bold=True), _font(12)
+    draw.text(at, _fitting(draw, title, big, width), fill=_INK, font=big)
+    draw.text((at[0], at[1] + 20), _fitting(draw, subtitle, small, width), fill=_QUIET, font=small)
 
 
 @dataclass

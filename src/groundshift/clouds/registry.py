@@ -1,0 +1,70 @@
+"""Cloud masks by name. Nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from groundshift.clouds import adapters, classification
+from groundshift.clouds.masker import Masker, Thresholds
+from groundshift.errors import InputError, UsageError
+
+AUTO = "auto"
+NAMES = ("scl", "unet", "s2cloudless", "ukis-csmask", "omnicloudmask")
+_THRESHOLDS = {"s2cloudless": Thresholds(cloud=0.4)}
+"""Where the authors of a mask say another probability than a half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskerSpec:
+    """What to make a mask of; it can be sent to a process, which makes the mask itself."""
+
+    name: str
+    """One of :data:`NAMES`."""
+    weights: str | None = None
+    """File or folder of the weights, for masks that take them; None: those that are shipped."""
+    level: str | None = None
+    """Of the product: ``L1C`` or ``L2A``; None: not known."""
+    classes: tuple[int, ...] = classification.COUNTED
+    """Codes of the SCL that are counted (``scl`` only)."""
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise UsageError(f"there is no cloud mask {self.name!r}: expected {AUTO}, {', '.join(NAMES)}.")
+
+
+def chosen(name: str, *, classified: bool) -> str:
+    """The mask that ``auto`` is for a scene: the SCL where the product has one, else our network."""
+    if name != AUTO:
+        return name
+    return "scl" if classified else "unet"
+
+
+def thresholds(name: str) -> Thresholds:
+    """From which probabilities on a mask means what it says."""
+    return _THRESHOLDS.get(name, Thresholds())
+
+
+@lru_cache(maxsize=8)
+def make(spec: MaskerSpec) -> Masker:
+    """Make a mask, once a process.
+
+    Raises:
+        UsageError: a package that it needs is not installed.
+        InputError: it does not know products of that level.
+    """
+    if spec.name == "scl":
+        return classification.SclMasker(classes=spec.classes)
+    if spec.name == "s2cloudless":
+        if spec.level == "L2A":
+            raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
+        adapters.package("s2cloudless", spec.name)
+        return adapters.S2Cloudless()
+    if spec.name == "ukis-csmask":
+        adapters.package("ukis_csmask.mask", spec.name)
+        return adapters.UkisCsmask(level=spec.level or "L2A")
+    if spec.name == "omnicloudmask":
+        adapters.package("omnicloudmask", spec.name)
+        return adapters.OmniCloudMask(weights=spec.weights)
+    made: Masker = adapters.package("groundshift.clouds.unet", "unet").UNet(weights=spec.weights, threads=1)
+    return made
