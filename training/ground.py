@@ -234,7 +234,9 @@ def drawn(count: int = 2) -> list[Source]:
         image = np.zeros((13, 300, 300), np.float32)
         for i, name in enumerate(BANDS):
             size = 60 if name in ("B01", "B09", "B10") else 20
-            image[i] = to_shape(scene.reflectance(Window(0, 6000 // size, 0, 6000 // size), [name], size)[0], (300, 300))
+            image[i] = to_shape(
+                scene.reflectance(Window(0, 6000 // size, 0, 6000 // size), [name], size)[0], (300, 300)
+            )
         image = np.clip(image, 0, 1.5)
         found.append(Source("drawn", image.astype(np.float32), np.ones(13, bool), np.ones(image.shape[1:], bool), 0.7))
     return found

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ground import BANDS, Image, Source, _cut, read, stack, to_shape
+from ground import BANDS, Image, Source, _cut, read, stack
 from sky import CLEAR, CLOUD, IGNORE, SHADOW, SNOW, THIN, Example
 
 T29_ROWS = 1200
@@ -62,7 +62,7 @@ def _ireland(data: Path) -> tuple[Scene, Source]:
 
 
 def by_brightness(image: Image, scl: NDArray[np.uint8], ground: float) -> NDArray[np.uint8]:
-    """Label vegetated country: cloud by what blue adds to dark ground, shadow by the classes and a dark near infrared."""
+    """Label green country: cloud by what blue adds to dark ground, shadow by the classes and a dark near infrared."""
     blue, nir = image[1], image[7]
     back = (blue - ground) / 0.93
     label = np.full(blue.shape, CLEAR, np.uint8)

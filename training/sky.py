@@ -75,7 +75,9 @@ def _how_many(rng: np.random.Generator) -> int:
     return 0 if draw < 0.22 else 1 if draw < 0.82 else 2
 
 
-def _layer(rng: np.random.Generator, bank: Bank, textures: list[Image], away: NDArray[np.float64], pixel_m: float) -> _Layer:
+def _layer(
+    rng: np.random.Generator, bank: Bank, textures: list[Image], away: NDArray[np.float64], pixel_m: float
+) -> _Layer:
     kind = rng.choice(6, p=[0.36, 0.13, 0.08, 0.16, 0.05, 0.22])
     zoom = float(rng.choice([0.35, 0.5, 0.75, 1.0, 1.5, 2.2], p=[0.15, 0.2, 0.2, 0.2, 0.15, 0.1]))
     low, high = ((400, 3500), (800, 5000), (300, 2500), (6000, 12000), (5000, 12000), (400, 5000))[kind]
@@ -110,7 +112,10 @@ def _layer(rng: np.random.Generator, bank: Bank, textures: list[Image], away: ND
             return peak * np.maximum(0.9 + 0.35 * base - 0.25 * level, 0)
         if kind == 3:  # cirrus
             return peak * np.maximum(base - 0.6 * level, 0) * 0.6
-        line = np.abs((np.arange(SIZE) * zoom + x0 - 256) * np.cos(width) + ((np.arange(SIZE) * zoom + y0 - 256) * np.sin(width))[:, None])
+        line = np.abs(
+            (np.arange(SIZE) * zoom + x0 - 256) * np.cos(width)
+            + ((np.arange(SIZE) * zoom + y0 - 256) * np.sin(width))[:, None]
+        )
         return 0.35 * peak * np.exp(-((line / width) ** 2)) * np.clip(0.8 + 0.6 * part(fine, 1.0), 0, 2)
 
     if kind == 4:
@@ -133,7 +138,11 @@ def _cover(rng: np.random.Generator, top: Image, layer: _Layer, air: Image) -> t
     """What a cloud adds and what it lets through; and the share of the light it throws back."""
     x = _BACK * layer.thickness
     share = x / (1 + x)
-    colour = (_ICE if layer.ice else _WATER) * rng.normal(1, 0.03, 13).astype(np.float32) * np.float32(rng.uniform(0.75, 1.15))
+    colour = (
+        (_ICE if layer.ice else _WATER)
+        * rng.normal(1, 0.03, 13).astype(np.float32)
+        * np.float32(rng.uniform(0.75, 1.15))
+    )
     high = float(np.clip((layer.height_m - 2500) / 9000, 0, 1))
     colour[10] = high**1.5 * 0.75
     colour[9] = (0.25 + 0.6 * high) * rng.uniform(0.8, 1.2)
