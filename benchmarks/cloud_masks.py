@@ -3,24 +3,31 @@
 * **hand masks**: `cloud-chips`, L1C colours at 10 m; scribbles and dense masks, codes 0 to 3 (others are not counted).
 * **planted**: clouds and shadows of `groundshift.testing.clouds`, which the network never saw, on clear ground that it
   never saw: L2A of a lagoon, a delta, a forest (`aquileia`, `sundarbans`, `bushfire`), L1C of Paris (`oscd-bercy`).
-* **other dates**: `alps-2023`, tile 33TWM, of which nothing was used in training: a pixel is cloud where blue is at least
-  0.06 above the darkest of the five dates, shadow where near infrared fell by 40 % and blue did not rise, clear where blue
-  is within 0.02 and near infrared within 15 %; others are not counted. Here the products' own masks compete.
-* **agreement** with the scene classification, which is no truth: `alps-2023`, the south of T29UNU, Belgium from June 2018.
+* **other dates**: `alps-2023`, tile 33TWM, of which nothing was used in training: a pixel is cloud where blue is at
+  least 0.06 above the darker of the two clear dates, shadow where near infrared fell by 40 % and blue did not rise,
+  clear where blue is within 0.02 and near infrared within 15 %; others are not counted. Here the products' own masks
+  compete. Pixels of 120 m are given to the network as they are.
+* **agreement** with the scene classification, which is no truth, on the same tile.
 
-Cloud is thick and thin together. Speed is of one thread on 1024 x 1024 pixels of 13 bands.
+Cloud is thick and thin together. Speed is of one thread on 1024 x 1024 pixels of 13 bands. Masks of others run in a
+Python of their own (`pip install s2cloudless ukis-csmask onnxruntime`); OmniCloudMask fetches its weights and the
+Keras model of `models/dl-l8s2-uv` needs TensorFlow, so both are left out.
 
-    python benchmarks/cloud_masks.py [--quick]
+    python benchmarks/cloud_masks.py [--quick] [--peers peers/bin/python] [--json figures.json]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -41,6 +48,7 @@ CLASSES = {"cloud": (1, 2), "shadow": (3,), "clear": (0, 4)}
 UNKNOWN = 255
 Codes = NDArray[np.uint8]
 Reflectance = NDArray[np.float32]
+FIGURES = ("precision", "recall", "F1", "IoU", "balanced accuracy")
 TARGETS = {"cloud": ("IoU", 0.88), "shadow": ("F1", 0.7)}
 
 
@@ -56,7 +64,8 @@ class Case:
     """(y, x) codes of CloudClass, 255 where nothing is known."""
     pixel_m: float
     own: dict[str, Codes]
-    """Masks that came with the product."""
+    """Masks that came with the product, or that others made."""
+    level: str = "l2a"
 
 
 def unet(case: Case) -> Codes:
@@ -82,6 +91,7 @@ def blue(case: Case) -> Codes:
     return np.where(case.image[case.bands.index("B02")] > 0.2, 1, 0).astype(np.uint8)
 
 
+WITHOUT_SHADOW = ("blue > 0.2", "product's probability", "s2cloudless")
 MASKS: dict[str, Callable[[Case], Codes]] = {"unet": unet, "blue > 0.2": blue}
 
 
@@ -93,7 +103,7 @@ def chips() -> list[Case]:
         image = _read(path.with_name("S2L1C.tif")).astype(np.float32) * np.float32(1e-4)
         truth = np.where((stored[0] >= 0) & (stored[0] <= 3), stored[0], UNKNOWN).astype(np.uint8)
         name = f"{path.parts[-3]} {path.parts[-2]}"
-        found.append(Case(name, image, COLOURS, np.isfinite(image).all(axis=0), truth, 10.0, {}))
+        found.append(Case(name, image, COLOURS, np.isfinite(image).all(axis=0), truth, 10.0, {}, "l1c"))
     return found
 
 
@@ -112,7 +122,11 @@ def grounds() -> list[tuple[str, Reflectance, tuple[str, ...], NDArray[np.bool_]
     """Clear ground at 10 m that the network never saw: name, reflectance, bands, valid."""
     surface = tuple(name for name in BANDS if name != "B10")
     found = []
-    for folder, day in (("aquileia-2019", "2019-04-16"), ("sundarbans-2020", "2020-01-27"), ("bushfire-2018-2019", "2018-12-01")):
+    for folder, day in (
+        ("aquileia-2019", "2019-04-16"),
+        ("sundarbans-2020", "2020-01-27"),
+        ("bushfire-2018-2019", "2018-12-01"),
+    ):
         layers = [_read(DATA / folder / f"{day}_{name}.tiff") for name in surface]
         image = np.stack([layer[0].astype(np.float32) / np.float32(65535) for layer in layers])
         valid = np.stack([layer[-1] > 0 if len(layer) > 1 else layer[0] > 0 for layer in layers]).all(axis=0)
@@ -145,7 +159,8 @@ def planted(seeds: Sequence[int]) -> list[Case]:
                 truth[(shadow > 0.5) & (cloud <= 0.02)] = CloudClass.SHADOW
                 truth[cloud > 0.1] = CloudClass.CLOUD
             truth[~valid] = UNKNOWN
-            found.append(Case(name, image.astype(np.float32), bands, valid, truth, 10.0, {}))
+            level = "l1c" if "B10" in bands else "l2a"
+            found.append(Case(name, image.astype(np.float32), bands, valid, truth, 10.0, {}, level))
     return found
 
 
@@ -191,6 +206,34 @@ def _probability(day: int) -> Codes:
     return (stored >= 50).astype(np.uint8)
 
 
+def with_peers(cases: list[Case], python: str | None) -> list[Case]:
+    """The cases, with the masks that another Python's packages make of them."""
+    if python is None:
+        return cases
+    with tempfile.TemporaryDirectory() as folder:
+        for number, case in enumerate(cases):
+            np.savez(
+                Path(folder) / f"{number:03d}.npz",
+                image=case.image,
+                bands=np.array(case.bands),
+                level=case.level,
+                pixel_m=case.pixel_m,
+            )
+        script = Path(__file__).with_name("peer_clouds.py")
+        ran = subprocess.run([python, str(script), folder], capture_output=True, text=True, check=True)
+        pace: dict[str, list[float]] = {}
+        for line in ran.stdout.splitlines():
+            name, value = line.rsplit(maxsplit=1)
+            pace.setdefault(name, []).append(float(value))
+        for name, values in pace.items():
+            print(f"{name}: {np.median(values):.2f} Mpx/s of the image, {len(values)} images")
+        found = []
+        for number, case in enumerate(cases):
+            with np.load(Path(folder) / f"{number:03d}_masks.npz") as masks:
+                found.append(replace(case, own={**case.own, **{name: masks[name] for name in masks.files}}))
+        return found
+
+
 @dataclass
 class Counts:
     """Pixels by truth and mask, of one class."""
@@ -231,14 +274,15 @@ def compare(title: str, cases: Sequence[Case]) -> dict[tuple[str, str], list[flo
         known = case.truth != UNKNOWN
         for name, mask in masks.items():
             for label, codes in CLASSES.items():
-                if label == "shadow" and name in ("blue > 0.2", "product's probability"):
+                if label == "shadow" and name in WITHOUT_SHADOW:
                     continue
                 counts.setdefault((label, name), Counts()).add(
                     np.isin(case.truth[known], codes), np.isin(mask[known], codes)
                 )
     rows = {key: counts[key].figures() for key in sorted(counts, key=lambda key: (list(CLASSES).index(key[0]), key[1]))}
-    head = ["class", "mask", "precision", "recall", "F1", "IoU", "balanced accuracy"]
-    table(f"{title}: {len(cases)} images", head, [[*key, *values] for key, values in rows.items()])
+    table(
+        f"{title}: {len(cases)} images", ["class", "mask", *FIGURES], [[*key, *values] for key, values in rows.items()]
+    )
     return rows
 
 
@@ -254,20 +298,31 @@ def draw(case: Case, name: str) -> None:
     Image.fromarray(np.concatenate(panels, axis=1)).save(results() / f"cloud_masks_{name.replace(' ', '_')}.png")
 
 
-def agreement() -> None:
-    """Share of pixels of each class of the scene classification that our mask gives each of its own."""
+def agreement(cases: Sequence[Case]) -> None:
+    """How far our mask and the scene classification find the same."""
     rows = []
-    for case in other_dates():
+    for case in cases:
         ours, scl = unet(case), case.own["scl"]
         rows.append([case.name, *_agree(ours[case.valid], scl[case.valid])])
-    head = ["image", "scl cloud %", "ours cloud %", "of scl's cloud, ours %", "of ours, scl's %", "of scl's shadow, ours %"]
+    head = [
+        "image",
+        "scl cloud %",
+        "ours cloud %",
+        "of scl's cloud, ours %",
+        "of ours, scl's %",
+        "of scl's shadow, ours %",
+    ]
     table("agreement with the scene classification (no truth)", head, rows)
 
 
 def _agree(ours: Codes, scl: Codes) -> list[float | None]:
     mine, theirs = np.isin(ours, (1, 2)), np.isin(scl, (1, 2))
     both, shade = (mine & theirs).sum(), scl == 3
-    parts = [both / max(theirs.sum(), 1), both / max(mine.sum(), 1), (ours[shade] == 3).mean() if shade.any() else np.nan]
+    parts = [
+        both / max(theirs.sum(), 1),
+        both / max(mine.sum(), 1),
+        (ours[shade] == 3).mean() if shade.any() else np.nan,
+    ]
     return [100 * float(value) for value in (theirs.mean(), mine.mean(), *parts)]
 
 
@@ -289,15 +344,27 @@ def main() -> int:
     """All tables; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer planted clouds")
+    parser.add_argument("--peers", help="a Python that has s2cloudless and ukis-csmask")
+    parser.add_argument("--json", type=Path, help="file for the figures of our mask")
     options = parser.parse_args()
     need("cloud-chips", "aquileia-2019", "sundarbans-2020", "bushfire-2018-2019", "oscd-bercy", "alps-2023")
     speed()
     hand, drawn, dates = chips(), planted(range(1 if options.quick else 4)), other_dates()
-    compare("hand masks (colours only, L1C)", hand)
+    drawn, dates = with_peers(drawn, options.peers), with_peers(dates, options.peers)
+    l1c, l2a = ([case for case in drawn if case.level == level] for level in ("l1c", "l2a"))
+    colours = [_only_colours(case) for case in drawn]
     rows = compare("planted clouds", drawn)
-    compare("planted clouds, colours only", [_only_colours(case) for case in drawn])
-    compare("other dates as truth (33TWM, four bands)", dates)
-    agreement()
+    found = {
+        "hand masks, colours only, L1C": compare("hand masks (colours only, L1C)", hand),
+        "planted clouds": rows,
+        "planted clouds, L1C, 13 bands": compare("planted clouds, L1C of 13 bands", l1c),
+        "planted clouds, L2A, 12 bands": compare("planted clouds, L2A of 12 bands", l2a),
+        "planted clouds, colours only": compare("planted clouds, colours only", colours),
+        "other dates as truth, four bands at 120 m": compare("other dates as truth (33TWM, four bands)", dates),
+    }
+    agreement(dates)
+    if options.json:
+        options.json.write_text(json.dumps({name: _ours(rows) for name, rows in found.items()}, indent=2), "utf-8")
     for case in [*hand, *drawn[:5], *dates]:
         draw(case, case.name)
     missed = []
@@ -309,9 +376,18 @@ def main() -> int:
     return int(bool(missed))
 
 
+def _ours(rows: dict[tuple[str, str], list[float | None]]) -> dict[str, dict[str, float | None]]:
+    """Our figures by class, rounded."""
+    return {
+        label: {name: None if value is None else round(value, 3) for name, value in zip(FIGURES, values, strict=True)}
+        for (label, mask), values in rows.items()
+        if mask == "unet"
+    }
+
+
 def _only_colours(case: Case) -> Case:
     image = case.image[[case.bands.index(name) for name in COLOURS]]
-    return Case(case.name, image, COLOURS, case.valid, case.truth, case.pixel_m, case.own)
+    return replace(case, image=image, bands=COLOURS, own={})
 
 
 if __name__ == "__main__":
