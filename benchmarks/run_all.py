@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "generated_pairs": ("--quick",),
     "false_alarms_generated": ("--quick", "--pixels", "1000000"),
     "scene_list": ("--quick",),
+    "cloud_masks": ("--quick",),
     "reading": ("--size", SMALL),
     "full_tile": ("--sizes", SMALL, "--runs", "1"),
     "composites": ("--quick",),

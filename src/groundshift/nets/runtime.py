@@ -1,0 +1,56 @@
+"""Networks as they run: ONNX on the processor, few threads, the weights checked once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundshift.errors import ProductError
+from groundshift.nets.card import Card, verified
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+
+
+class Network:
+    """A network that is ready to run; one a process, see :func:`load`."""
+
+    def __init__(self, card: Card, session: Any) -> None:
+        self.card = card
+        self._session = session
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the first output for named inputs."""
+        first: NDArray[np.float32] = self._session.run(None, dict(inputs))[0]
+        return first
+
+
+@cache
+def load(weights: Path, threads: int = 1) -> Network:
+    """Open a network, once a process.
+
+    Args:
+        weights: ONNX file, its card beside it.
+        threads: of one run; work is spread over processes, so 1 is right there.
+
+    Raises:
+        MissingInputError: weights or card are absent.
+        ProductError: they are not those of the card, or not a network.
+    """
+    import onnxruntime
+
+    card, content = verified(weights)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ProductError(f"{weights}: not a network that ONNX Runtime can run ({error}).") from error
+    return Network(card, session)

@@ -1,0 +1,79 @@
+"""Writes the model card of the cloud mask beside its weights.
+
+python training/card.py WEIGHTS [--figures figures.json]      figures: as benchmarks/cloud_masks.py --json writes them
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ground import BANDS
+
+TEXT: dict[str, Any] = {
+    "name": "cloud_unet",
+    "version": "1",
+    "task": "probabilities of clear, cloud, thin cloud, shadow and snow for each pixel of a Sentinel-2 image",
+    "licence": "Apache-2.0",
+    "bands": list(BANDS),
+    "classes": ["clear", "cloud", "thin cloud", "shadow", "snow"],
+    "resolution_m": 20.0,
+    "normalisation": (
+        "2.5 (sqrt(reflectance clipped to 0..1.6) - 0.4); bands that are absent and pixels without data are 0; last"
+        " layer: 1 = data; the second input tells which bands are present"
+    ),
+    "data": [
+        "clear ground, real: T33UUU 2017-02-16 (L1C, two windows without cloud), T33SVB 2018-12-29, T22HBD 2021-01-22,"
+        " clear parts of T29UNU 2022-10-05 (rows above 1200 at 60 m) and of 33TWL 2023-08-13, three L1C scenes of"
+        " Slovenia (eo-learn's example patch): MIT or Apache-2.0; contains modified Copernicus Sentinel data",
+        "clear ground, drawn: groundshift.testing, and covers of a table of spectra laid along real or random patterns",
+        "clouds, shadows, cirrus, contrails, haze: simulated (two-stream clouds, shadows by sun and height, mean"
+        " atmosphere), thickness from random fields and from the real clouds below",
+        "clouds, real: T29UNU 2022-10-05, 33TWL 2023-08-10, 13 and 20, a Belgian field series before June 2018; labels"
+        " by the brightness of blue over dark ground together with the products' own scene classification",
+    ],
+    "held out": [
+        "cloud-chips (hand masks): never trained on, no threshold tuned on it; looked at once during development and at"
+        " the end",
+        "aquileia, sundarbans, bushfire, oscd-bercy; tile 33TWM; 33TWL 2023-08-15 and 18; T29UNU rows from 1200 on;"
+        " Belgium from June 2018",
+        "clouds of groundshift.testing",
+    ],
+    "limits": [
+        "trained on few real places, most of them in Europe: salt, sand, snow and tropics are known as drawn only",
+        "with colours only, snow and ice without texture can be taken for cloud, and dark water for shadow",
+        "fog, smoke, dust and a veil that dims the whole image evenly are found in part",
+        "made for pixels of about 20 m; at 60 m and more, small clouds and their shadows are missed",
+        "shadows are not checked against the height of clouds and the sun here",
+    ],
+}
+
+
+def write_card(weights: Path, training: Mapping[str, Any], figures: Any = None) -> None:
+    """Write the card with the checksum of the weights."""
+    settings = {
+        key: value for key, value in training.items() if key in ("seed", "steps", "batch", "pool", "fresh", "rate")
+    }
+    how = {"script": "training/cloud_unet.py", **settings}
+    checksum = hashlib.sha256(weights.read_bytes()).hexdigest()
+    card = {**TEXT, "sha256": checksum, "training": how, "figures": figures or "see benchmarks/cloud_masks.py"}
+    weights.with_suffix(".json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def main() -> None:
+    """Write the card again, with the settings of training that it states."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--figures", type=Path)
+    options = parser.parse_args()
+    old = json.loads(options.weights.with_suffix(".json").read_text("utf-8"))
+    figures = json.loads(options.figures.read_text("utf-8")) if options.figures else old["figures"]
+    write_card(options.weights, old["training"], figures)
+
+
+if __name__ == "__main__":
+    main()
