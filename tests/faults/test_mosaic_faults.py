@@ -21,7 +21,7 @@ from groundshift.cli.main import _groundshift, guarded
 from groundshift.io.drivers import check_structure
 from groundshift.testing.safe import write_safe
 
-READ = ("--band-order", "B4,B3,B2,B8", "--scale", "10000")
+READ = ("--band-order", "B4,B3,B2,B8", "--scale", "10000", "--clouds", "none")
 
 
 class Overcast:

@@ -32,6 +32,9 @@ FLAGS = {
     "grid.aoi": "--aoi",
     "grid.resolution": "--resolution",
     "grid.projection": "--projection",
+    "clouds.mask": "--clouds",
+    "clouds.weights": "--weights",
+    "clouds.shadows": "--no-shadows",
     "clouds.classes": "--mask-classes",
     "clouds.cloud_dilation_m": "--cloud-dilation",
     "clouds.shadow_dilation_m": "--shadow-dilation",
@@ -104,6 +107,11 @@ def mosaic(
     aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
     resolution: Annotated[str | None, _option("grid.resolution", "METRES", "-r")] = None,
     projection: Annotated[str | None, _option("grid.projection", "native|EPSG:N|WKT")] = None,
+    clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...", panel=_COMPOSE)] = None,
+    weights: Annotated[str | None, _option("clouds.weights", "FILE", panel=_COMPOSE)] = None,
+    no_shadows: Annotated[
+        bool, typer.Option("--no-shadows", help="Believe the masks on shadows.", rich_help_panel=_COMPOSE)
+    ] = False,
     mask_classes: Annotated[str | None, _option("clouds.classes", "0,1,3,...", panel=_COMPOSE)] = None,
     cloud_dilation: Annotated[str | None, _option("clouds.cloud_dilation_m", "METRES", panel=_COMPOSE)] = None,
     shadow_dilation: Annotated[str | None, _option("clouds.shadow_dilation_m", "METRES", panel=_COMPOSE)] = None,
@@ -132,8 +140,8 @@ def mosaic(
     from groundshift.pipelines.select import expanded
 
     given: dict[str, object] = dict(locals())
-    switches = {"verify": no_verify, "second_opinion": no_second_opinion}
-    given |= {"scenes": expanded(scenes), "classes": mask_classes}
+    switches = {"verify": no_verify, "second_opinion": no_second_opinion, "shadows": no_shadows}
+    given |= {"scenes": expanded(scenes), "classes": mask_classes, "mask": clouds}
     given |= {"cloud_dilation_m": cloud_dilation, "shadow_dilation_m": shadow_dilation}
     given |= {name: False if off else None for name, off in switches.items()}
     values: dict[str, dict[str, object]] = {name: {} for name in MosaicJob.model_fields}

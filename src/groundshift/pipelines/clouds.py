@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ def run(job: CloudsJob, progress: Progress | None = None) -> CloudsResult:
     sweep(folder)
     with scratch(folder) as work:
         with Pool(job.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
-            made = _verified(made, pool, progress or Silent())
+            made = verified(made, pool, progress or Silent())
             found = scene_mask.run(
                 made,
                 work,
@@ -112,10 +113,14 @@ def run(job: CloudsJob, progress: Progress | None = None) -> CloudsResult:
     return CloudsResult(summary=summary, warnings=tuple(warnings))
 
 
-def _verified(made: MaskPlan, pool: Pool, progress: Progress) -> MaskPlan:
-    """The plan with its files verified; shadows are not sought where a file that only they need is not there."""
-    own = made.reader.files(made.bands)
-    others = [file for file in made.reader.files(made.ground) if file not in own] if made.ground else []
+def verified(made: MaskPlan, pool: Pool, progress: Progress, known: Sequence[str] = ()) -> MaskPlan:
+    """The plan with its files verified, but for those that are ``known`` to be good.
+
+    Shadows are not sought where a file that only they need is not there.
+    """
+    own = [file for file in made.reader.files(made.bands) if file not in known]
+    ground = made.reader.files(made.ground) if made.ground else ()
+    others = [file for file in ground if file not in (*own, *known)]
     with progress.stage("verify", len(own) + len(others)) as advance:
         for files in (own, others):
             work = [(made.reader, file) for file in files]

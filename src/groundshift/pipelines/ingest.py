@@ -19,11 +19,13 @@ from odc.geo.geobox import GeoBox
 from groundshift.clouds import scl
 from groundshift.io import vector
 from groundshift.io.planes import Planes
+from groundshift.model.cloudmask import CloudClass
 from groundshift.model.grid import Window, crop, offset_px, pixel_size_m, same_grid
 from groundshift.model.scene import Checked, Reader, Scene
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import MaskSection
+from groundshift.pipelines.scene_mask import SceneMask
 from groundshift.radiometry.reflectance import EMPTY, SATURATED, USABLE, from_stored
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class Unit:
     area: BaseGeometry | None
     lenient: tuple[int, ...] = ()
     """Classes that stay masked under the lenient set; empty: there is none."""
+    found: SceneMask | None = None
+    """A cloud mask: all there is to know of clouds, or, where it is made of the classes, of shadows beside theirs."""
 
     @property
     def key(self) -> str:
@@ -119,12 +123,13 @@ def units(
     mask: MaskSection,
     area: BaseGeometry | None,
     lenient: tuple[int, ...] = (),
+    found: SceneMask | None = None,
 ) -> Iterator[Unit]:
     """The work of reading one scene; the mask, whose units are the longest, comes first."""
     for index, band in ((len(bands), None), *enumerate(bands)):
         target = stack.dn if band else stack.mask
         for window in _rows(reader, band, geobox):
-            yield Unit(reader, band, index, geobox, window, target, mask, area, lenient)
+            yield Unit(reader, band, index, geobox, window, target, mask, area, lenient, found)
 
 
 def _rows(reader: Reader, band: str | None, geobox: GeoBox) -> Iterator[Window]:
@@ -177,21 +182,33 @@ def _store(dn: Any, valid: Any, saturated: Any, limit: int, out: Any) -> None:
 
 
 def _mask(unit: Unit) -> NDArray[np.uint8]:
-    """Mask codes of some rows: from the scene classification, grown, and the area of interest."""
+    """Mask codes of some rows: from the scene classification or another mask, grown, and the area of interest."""
     pixel_m = pixel_size_m(unit.geobox)
     cloud, shadow = (length / (pixel_m or 10.0) for length in (unit.mask.cloud_dilation_m, unit.mask.shadow_dilation_m))
     halo = scl.halo_px(cloud, shadow)
     padded = Window(unit.window.y0 - halo, unit.window.y1 + halo, -halo, unit.window.x1 + halo)
-    classes = unit.reader.read_classification(unit.geobox.pad(halo)[padded.y0 + halo : padded.y1 + halo, :])
+    around = unit.geobox.pad(halo)[padded.y0 + halo : padded.y1 + halo, :]
+    classed = unit.found is None or unit.found.mask == "scl"
+    classes = unit.reader.read_classification(around) if classed else None
     out = np.full(unit.window.shape, USABLE, np.uint8)
+    inner = slice(halo, halo + unit.window.shape[0]), slice(halo, halo + unit.window.shape[1])
     if classes is not None:
-        inner = slice(halo, halo + unit.window.shape[0]), slice(halo, halo + unit.window.shape[1])
         masked = ~scl.usable(classes, unit.mask.classes, cloud, shadow)[inner]
         out[masked] = MASKED
         if unit.lenient:
             out[masked & scl.usable(classes, unit.lenient, 0, 0)[inner]] = LENIENT
         if SceneClass.NO_DATA in unit.mask.classes:
             out[classes[inner] == SceneClass.NO_DATA] = EMPTY
+    if unit.found is not None:
+        codes = unit.found.read(around)
+        thick, thin = codes == CloudClass.CLOUD, codes == CloudClass.THIN_CLOUD
+        hard = codes == CloudClass.SHADOW
+        near = scl.grow(hard, shadow)
+        if not classed:
+            scl.grow(thick | thin, cloud, near)
+            hard |= thick | thin
+        out[near[inner] & (out == USABLE)] = LENIENT if unit.lenient else MASKED
+        out[hard[inner] & (out != EMPTY)] = MASKED
     if unit.area is not None:
         out[~vector.rasterise_mask(unit.area, unit.geobox, unit.window)] = EMPTY
     return out

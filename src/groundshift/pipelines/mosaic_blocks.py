@@ -126,11 +126,7 @@ def thin(work: Thin) -> Thinned:
     rows = step * max(1, _STRIP // step)
     for top in range(y0 * step, y1 * step, rows):
         window = Window(top, min(top + rows, y1 * step), x0 * step, x1 * step)
-        numbers, stacks, masks = filled((layer,), window, p)
-        if not numbers:
-            stacks = np.full((1, p, *window.shape), np.nan, np.float32)
-            masks = np.full((1, *window.shape), EMPTY, np.uint8)
-        stack, codes = stacks[0], masks[0]
+        (stack,), (codes,) = filled((layer,), window, p)
         first = -(top - y0 * step) % apart
         sample.append(stack[:, first::apart, ::apart][:, codes[first::apart, ::apart] == USABLE])
         kinds = (codes != EMPTY, codes == USABLE, (codes == USABLE) | (codes == LENIENT))
@@ -280,7 +276,7 @@ def _chosen(work: Compose) -> Composed:
     back = np.full(len(numbers) + 1, -1, np.int16)
     back[giving] = np.arange(giving.size, dtype=np.int16)
     own, valid = back[labels], valid[giving]
-    _, stack, _ = filled([work.layers[numbers[each]] for each in giving], padded, work.out.mosaic.shape[0])
+    stack, _ = filled([work.layers[numbers[each]] for each in giving], padded, work.out.mosaic.shape[0])
     picture = blend.blend(stack, valid, own, work.blending)[:, *inner]
     source = np.where(labels[inner] >= 0, np.array(numbers, np.int16)[np.maximum(labels[inner], 0)], -1)
     return _write(work, picture, count, source, quality[inner])
@@ -293,14 +289,15 @@ def _reduced(work: Compose) -> Composed:
         return _nothing(work)
     options = reduce.ReduceOptions(method=work.options.method, percentile=work.options.percentile, deviations=False)
     pictures, counts, sources, qualities = [], [], [], []
+    layers = [work.layers[number] for number in numbers]
     for strip in _strips(work, work.window, len(numbers)):
-        _, stack, codes = filled(work.layers, strip, work.out.mosaic.shape[0])
+        stack, codes = filled(layers, strip, work.out.mosaic.shape[0])
         if work.opinion is not None:
             codes = second_opinion(stack, codes, work.opinion)
         valid, quality = usable(codes)
         score = None
         if options.method == "weighted":
-            score = _weights([work.layers[number] for number in numbers], strip, work.step)
+            score = _weights(layers, strip, work.step)
             # What lies at the rim of clouds weighs little, but where there is nothing else it counts.
             score = np.maximum(score, np.float32(_LEAST_WEIGHT))
         found = reduce.reduce(stack, valid, options, score=score)
@@ -341,9 +338,9 @@ def _codes(work: Compose, numbers: Sequence[int], window: Window) -> NDArray[np.
     if work.opinion is None:
         codes = np.full((len(layers), *window.shape), EMPTY, np.uint8)
         for layer, out in zip(layers, codes, strict=True):
-            out[:] = filled([layer], window, work.out.mosaic.shape[0])[2][0]
+            out[:] = filled([layer], window, work.out.mosaic.shape[0])[1][0]
         return codes
-    _, stack, codes = filled(layers, window, work.out.mosaic.shape[0])
+    stack, codes = filled(layers, window, work.out.mosaic.shape[0])
     return second_opinion(stack, codes, work.opinion)
 
 

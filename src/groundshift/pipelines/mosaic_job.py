@@ -55,11 +55,18 @@ class MosaicGridSection(Section):
 class CloudsSection(Section):
     """What of a scene is not clear."""
 
+    mask: Literal["auto", "scl", "unet", "s2cloudless", "ukis-csmask", "omnicloudmask", "none"] = "auto"
+    """Cloud mask: scl (the scene classification of the product), unet (ours), s2cloudless, ukis-csmask, omnicloudmask
+    (extras), none; auto: scl where the product has one, else unet."""
+    weights: str | None = None
+    """File or folder of the weights, for masks that take them."""
+    shadows: bool = True
+    """Look for shadows where the sun throws them, beside those of the mask."""
     classes: Classes = (0, 1, 3, 7, 8, 9, 10)
     """SCL codes that are masked: as for change, and unclassified (7), which CDSE and S2Mosaic mask as well."""
     lenient: Classes = (0, 1, 3, 8, 9)
-    """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there; empty: such
-    pixels stay without data."""
+    """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there (of other masks:
+    all but what they grew by); empty: such pixels stay without data."""
     cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
     """Growth of clouds (8, 9, 10), metres: 100 to 200 in the literature."""
     shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0

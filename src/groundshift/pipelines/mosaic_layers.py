@@ -20,6 +20,7 @@ from groundshift.pipelines.ingest import LENIENT, MASKED, Stack, Unit
 from groundshift.pipelines.job import MaskSection
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
+from groundshift.pipelines.scene_mask import SceneMask
 from groundshift.radiometry.reflectance import EMPTY, USABLE, from_stored
 
 _UNDATED_DAYS = 30.0
@@ -88,31 +89,30 @@ def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool) -> l
     ]
 
 
-def units(layer: Layer, stack: LayerStack, plan: MosaicPlan, job: MosaicJob) -> Iterator[Unit]:
-    """The work of reading one scene."""
+def units(layer: Layer, stack: LayerStack, plan: MosaicPlan, job: MosaicJob, found: SceneMask | None) -> Iterator[Unit]:
+    """The work of reading one scene; ``found``: its cloud mask, if it is more than the classes of the product."""
     mask = MaskSection(
         # What the classes say is no data is none, whether it is masked or not.
         classes=(SceneClass.NO_DATA, *job.clouds.classes),
         cloud_dilation_m=job.clouds.cloud_dilation_m,
         shadow_dilation_m=job.clouds.shadow_dilation_m,
     )
+    if job.clouds.mask == "none":
+        mask = MaskSection(classes=(SceneClass.NO_DATA,), cloud_dilation_m=0, shadow_dilation_m=0)
     grid = crop(plan.geobox, layer.window)
-    return ingest.units(layer.reader, job.grid.bands, grid, stack.stack, mask, plan.area, job.clouds.lenient)
+    return ingest.units(layer.reader, job.grid.bands, grid, stack.stack, mask, plan.area, job.clouds.lenient, found)
 
 
-def filled(
-    layers: Sequence[LayerStack], window: Window, bands: int
-) -> tuple[list[int], NDArray[np.float32], NDArray[np.uint8]]:
-    """The scenes that cover part of a window: their numbers, reflectance (t, p, y, x) and codes (t, y, x)."""
-    found = covering(layers, window)
-    stack = np.full((len(found), bands, *window.shape), np.nan, np.float32)
-    codes = np.full((len(found), *window.shape), EMPTY, np.uint8)
-    for k, i in enumerate(found):
-        part = layers[i].shared(window)
-        assert part is not None
-        inside = (slice(part.y0 - window.y0, part.y1 - window.y0), slice(part.x0 - window.x0, part.x1 - window.x0))
-        stack[k, :, *inside], codes[k, *inside] = layers[i].read(part)
-    return found, stack, codes
+def filled(layers: Sequence[LayerStack], window: Window, bands: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Reflectance (t, p, y, x) and codes (t, y, x) of a window; a scene that lies elsewhere holds no data."""
+    stack = np.full((len(layers), bands, *window.shape), np.nan, np.float32)
+    codes = np.full((len(layers), *window.shape), EMPTY, np.uint8)
+    for k, layer in enumerate(layers):
+        part = layer.shared(window)
+        if part is not None:
+            inside = (slice(part.y0 - window.y0, part.y1 - window.y0), slice(part.x0 - window.x0, part.x1 - window.x0))
+            stack[k, :, *inside], codes[k, *inside] = layer.read(part)
+    return stack, codes
 
 
 def covering(layers: Sequence[LayerStack], window: Window) -> list[int]:

@@ -14,7 +14,6 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import (
-    CloudWarning,
     GridError,
     GroundshiftWarning,
     LevelWarning,
@@ -98,8 +97,6 @@ def odd(plan: MosaicPlan) -> list[GroundshiftWarning]:
         found += scene.warnings
         if scene.level not in (None, _LEVEL):
             found.append(LevelWarning(f"{scene.name} is {scene.level}, not surface reflectance: haze stays in it."))
-        if scene.classification is None:
-            found.append(CloudWarning(f"{scene.name} has no scene classification: its clouds are taken as ground."))
     return found
 
 

@@ -281,6 +281,14 @@ def run(
     )
 
 
+def found_again(made: MaskPlan, folder: Path) -> SceneMask:
+    """What an earlier :func:`run` left in a folder."""
+    codes = Planes.open(folder / "codes.bin")
+    return SceneMask(
+        mask=made.spec.name, codes=codes, grid=made.grid, probabilities=None, notes=made.notes, shadows=None
+    )
+
+
 def _windows(made: MaskPlan, memory: str, workers: int) -> Iterator[Window]:
     """Blocks so large that all workers fit the memory."""
     at_once = max(1, workers)
