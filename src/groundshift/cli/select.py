@@ -36,7 +36,8 @@ def select(
 ) -> None:
     """The fewest, newest scenes that show all of an area clear which can be had clear at all.
 
-    Clear is what the scene classification says, looked at from afar (cells of 160 m), with clouds and shadows grown.
+    Clear is what the scene classification says, looked at from afar (cells of 160 m), with clouds and shadows grown;
+    of a scene without one, what its colours say.
     """
     if cover < 1:
         raise UsageError(f"--cover is {cover}: it should be 1 or more.")
