@@ -107,8 +107,13 @@ def glance(text: str | Path, options: OpenOptions | None = None) -> Glance:
             raise
         scene, grid, path = found
         return Glance(scene=scene, grid=grid, reader=None, thumbnail=path)
-    infos = [*reader.scene.bands.values()]
-    grid = min((info.geobox for info in infos), key=lambda box: abs(box.affine.determinant))
+    return of(reader)
+
+
+def of(reader: Reader) -> Glance:
+    """A scene that is open, to be looked at from afar."""
+    boxes = (info.geobox for info in reader.scene.bands.values())
+    grid = min(boxes, key=lambda box: abs(box.affine.determinant))
     return Glance(scene=reader.scene, grid=grid, reader=reader)
 
 

@@ -58,6 +58,8 @@ class CloudsJob:
         for flag, name in files:
             if Path(name).suffix.lower() not in _TIF:
                 raise UsageError(f"{flag} is {name!r}: expected a name that ends in .tif.")
+            if Path(name).is_dir():
+                raise OutputError(f"cannot write {name}: it is a folder; choose another name.")
             if os.path.realpath(name) == os.path.realpath(self.scene):
                 raise UsageError(f"{flag} is the scene itself: choose another name.")
         if len(files) > 1 and os.path.realpath(self.out) == os.path.realpath(files[1][1]):

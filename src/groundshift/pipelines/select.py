@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.clouds import scl
+from groundshift.clouds.preview import PreviewRule
 from groundshift.composite import select
 from groundshift.composite.select import Candidate, SceneList, Selection, SelectOptions
 from groundshift.composite.select_cover import Cover
 from groundshift.errors import CloudWarning, ConfigError, GroundshiftWarning, NoDataError
 from groundshift.execution.progress import Progress, Silent
-from groundshift.io import opening, vector
+from groundshift.io import opening, previews, vector
 from groundshift.io.atomic import write_text
 from groundshift.model.grid import Window, pixel_size_m
 from groundshift.model.scene import OpenOptions, Reader
@@ -116,7 +117,9 @@ def run(
         for layer in layers:
             if layer.scene.classification is None:
                 warnings.append(
-                    CloudWarning(f"{layer.scene.name} has no scene classification: all of it is taken for clear.")
+                    CloudWarning(
+                        f"{layer.scene.name} has no scene classification: its clouds are judged by its colours."
+                    )
                 )
             rows.append(np.flatnonzero(clear_cells(layer.reader, look.coarse, job)[look.wanted]).astype(np.int32))
             advance(1)
@@ -283,14 +286,17 @@ def _list_in(path: Path) -> list[str] | None:
 
 
 def clear_cells(reader: Reader, grid: GeoBox, job: MosaicJob) -> NDArray[np.bool_]:
-    """Cells (y, x) of a coarse grid that a scene shows clear, clouds and shadows grown; all of it without classes."""
+    """Cells (y, x) of a coarse grid that a scene shows clear, clouds and shadows grown; else by colours."""
     size = pixel_size_m(grid) or CELL_M
     growth = job.clouds.cloud_dilation_m / size, job.clouds.shadow_dilation_m / size
     halo = scl.halo_px(*growth)
     classes = reader.read_classification(grid.pad(halo))
     if classes is None:
-        pixels = reader.read([job.grid.bands[0]], grid, "nearest")
-        return np.asarray(pixels.valid[0])
+        picture = previews.of(reader).picture(grid)
+        if picture is None:
+            return np.asarray(reader.read([job.grid.bands[0]], grid, "nearest").valid[0])
+        rgb, valid = picture.on(grid)
+        return np.asarray(valid & ~scl.grow(PreviewRule().look(rgb, valid, reader.scene.level).cloud, growth[0]))
     inner = Window(halo, halo + grid.shape[0], halo, halo + grid.shape[1]).slices
     usable = scl.usable(classes, job.clouds.classes, *growth)[inner]
     return np.asarray(usable & (classes[inner] != SceneClass.NO_DATA))
