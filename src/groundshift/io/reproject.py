@@ -10,6 +10,7 @@ from typing import Literal
 
 import numba
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
@@ -176,14 +177,18 @@ def _transformer(source: CRS, target: CRS) -> Transformer:
     return Transformer.from_crs(source.proj, target.proj, always_xy=True)
 
 
-def _bounds(geobox: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
-    """Bounds of a grid in another CRS; across the antimeridian, longitudes go on beyond 180."""
+def outline(geobox: GeoBox, crs: CRS) -> shapely.Polygon:
+    """The outline of a grid in another CRS; across the antimeridian, longitudes go on beyond 180.
+
+    Raises:
+        GridError: the grid lies where that CRS is not defined.
+    """
     height, width = geobox.shape
     along = np.linspace(0, 1, _EDGE_POINTS)
     zero, one = np.zeros_like(along), np.ones_like(along)
     x, y = geobox.affine * (
-        np.concatenate([along, one, along, zero]) * width,
-        np.concatenate([zero, along, one, along]) * height,
+        np.concatenate([along, one, along[::-1], zero]) * width,
+        np.concatenate([zero, along, one, along[::-1]]) * height,
     )
     if crs != geobox.crs:
         x, y = _transformer(geobox.crs, crs).transform(x, y)
@@ -191,7 +196,12 @@ def _bounds(geobox: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
         raise GridError(f"the images lie where the projection {crs} is not defined: choose another --projection.")
     if crs.geographic and np.ptp(x) > 180:
         x = np.where(x < 0, x + 360, x)
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+    return shapely.Polygon(np.column_stack([x, y]))
+
+
+def _bounds(geobox: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
+    found: tuple[float, float, float, float] = outline(geobox, crs).bounds
+    return found
 
 
 def _needed(rows: Floats, columns: Floats, shape: tuple[int, ...]) -> Window | None:

@@ -144,15 +144,30 @@ def _extensions_in(item: Mapping[str, Any]) -> list[str]:
 
 
 def _footprint(geobox: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
+    """Geometry and bounds in degrees; across the antimeridian in two parts, and from west to east (RFC 7946)."""
     if geobox.crs is None:
         return None, None
     outline = shapely.segmentize(geobox.extent.geom, max(geobox.extent.geom.length / 80, 1e-9))
     transformer = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True)
     around = shapely.transform(outline, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
+    longitude = shapely.get_coordinates(around)[:, 0]
+    if np.ptp(longitude) > 180:
+        around = shapely.transform(
+            around, lambda xy: np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
+        )
     # Two microdegrees are two decimetres: enough for a footprint, and far fewer points.
     ring = shapely.set_precision(shapely.simplify(around, 2e-6), 1e-6)
-    oriented = shapely.orient_polygons(ring)
-    return shapely.geometry.mapping(oriented), [round(value, 6) for value in oriented.bounds]
+    west, south, east, north = (round(value, 6) for value in ring.bounds)
+    if east > 180 and west < 180:
+        sides = (shapely.box(west - 1, -90, 180, 90), shapely.box(180, -90, east + 1, 90))
+        parts = [shapely.intersection(ring, side) for side in sides]
+        ring = shapely.MultiPolygon([parts[0], shapely.transform(parts[1], lambda xy: xy - [360.0, 0.0])])
+    return shapely.geometry.mapping(shapely.orient_polygons(ring)), [
+        west,
+        south,
+        east if east <= 180 else east - 360,
+        north,
+    ]
 
 
 def _projection(geobox: GeoBox) -> dict[str, Any]:

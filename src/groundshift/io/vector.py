@@ -74,6 +74,9 @@ def read_aoi(text: str) -> tuple[BaseGeometry, str | None]:
 def aoi_on(geometry: BaseGeometry, crs: str | None, geobox: GeoBox) -> BaseGeometry:
     """An area of interest in the coordinates of a grid, cut at its border.
 
+    An area in degrees may cross the antimeridian: in longitudes beyond 180, in two parts, or in one that would reach
+    around most of the earth otherwise.
+
     Raises:
         GridError: it does not overlap the grid, or one of the two has no georeference.
     """
@@ -85,6 +88,8 @@ def aoi_on(geometry: BaseGeometry, crs: str | None, geobox: GeoBox) -> BaseGeome
     else:
         placed = _projected(geometry, crs, geobox.crs.proj)
     outline = shapely.Polygon([geobox.affine * corner for corner in _corners(geobox.shape)])
+    if geobox.crs is not None and geobox.crs.geographic:
+        placed = _turned(placed, outline)
     area = _polygons([shapely.intersection(placed, outline)], None)
     if area.is_empty:
         raise GridError(f"the area of interest does not overlap the images.{_hint(geometry, crs, geobox, outline)}")
@@ -317,12 +322,34 @@ def _projected(geometry: BaseGeometry, crs: str, target: CRS) -> BaseGeometry:
         transformer = Transformer.from_crs(CRS.from_user_input(crs), target, always_xy=True)
     except CRSError as error:
         raise InputError(f"the area of interest has an unknown CRS {crs!r}: {error}.") from error
+    if transformer.source_crs is not None and transformer.source_crs.is_geographic:
+        geometry = _unwrapped(geometry)
     left, bottom, right, top = geometry.bounds
     dense = shapely.segmentize(geometry, max(right - left, top - bottom) / _SEGMENTS or 1.0)
     placed = shapely.transform(dense, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
     if not np.isfinite(shapely.get_coordinates(placed)).all():
         raise GridError("the area of interest reaches places where the projection of the images is not defined.")
     return shapely.make_valid(placed)
+
+
+def _turned(area: BaseGeometry, outline: BaseGeometry) -> BaseGeometry:
+    """An area in degrees with what of it overlaps an outline by whole turns."""
+    turns = [shapely.transform(area, lambda xy, k=k: xy + np.array([360.0 * k, 0.0])) for k in (-1, 0, 1)]
+    near = [each for each in turns if shapely.intersects(each, outline)]
+    return shapely.union_all(near) if near else area
+
+
+def _unwrapped(area: BaseGeometry) -> BaseGeometry:
+    """An area in degrees on both sides of the antimeridian, in longitudes that go on beyond 180; others unchanged."""
+    left, _, right, _ = area.bounds
+    if right - left <= 180:
+        return area
+    moved = shapely.transform(
+        area, lambda xy: np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
+    )
+    moved = _polygons([moved], None)
+    narrower = not moved.is_empty and moved.bounds[2] - moved.bounds[0] < right - left
+    return moved if narrower and moved.area > 0 else area
 
 
 def _hint(geometry: BaseGeometry, crs: str | None, geobox: GeoBox, outline: BaseGeometry) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import shapely
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
@@ -21,7 +22,7 @@ from groundshift.errors import (
     NoDataError,
     UsageError,
 )
-from groundshift.io import vector
+from groundshift.io import reproject, vector
 from groundshift.model.grid import Window, crop, metres_per_unit, snapped, window_of
 from groundshift.model.scene import Reader, Scene
 from groundshift.pipelines.mosaic_job import MosaicJob, interval
@@ -179,7 +180,8 @@ def _grid(readers: Sequence[Reader], job: MosaicJob) -> GeoBox:
     crs = most if asked.lower() == "native" else _crs(asked)
     own = [box for box in boxes if box.crs == crs]
     anchor = own[0].affine * (0, 0) if own else (0.0, 0.0)
-    bounds = np.array([tuple(box.extent.to_crs(crs).boundingbox) for box in boxes])
+    first = reproject.outline(boxes[0], crs)
+    bounds = np.array([_near(reproject.outline(box, crs), first, crs).bounds for box in boxes])
     union = (*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0))
     size = job.grid.resolution
     if size is None and own:
@@ -198,9 +200,18 @@ def _metres(box: GeoBox) -> float:
     return math.sqrt(abs(box.affine.determinant)) * metres_per_unit(box.crs)
 
 
+def _near(shape: shapely.Polygon, other: shapely.Polygon, crs: CRS) -> shapely.Polygon:
+    """A shape in longitudes that go on from those of another: beyond 180 where the antimeridian lies between them."""
+    if not crs.geographic:
+        return shape
+    turns = round((other.centroid.x - shape.centroid.x) / 360)
+    return shapely.transform(shape, lambda xy: xy + np.array([360.0 * turns, 0.0])) if turns else shape
+
+
 def _footprint(scene: Scene, bands: Sequence[str], grid: GeoBox) -> Window | None:
-    outline = _finest(scene, bands).extent.to_crs(grid.crs)
-    shared = outline & grid.extent
+    whole = grid.extent.geom
+    outline = _near(reproject.outline(_finest(scene, bands), grid.crs), whole, grid.crs)
+    shared = shapely.intersection(shapely.make_valid(outline), whole)
     if shared.is_empty or shared.area < abs(grid.affine.determinant):
         return None
-    return window_of(tuple(shared.boundingbox), grid)
+    return window_of(shared.bounds, grid)
