@@ -43,8 +43,8 @@ def select(
     """The fewest, newest scenes that show all of an area clear which can be had clear at all.
 
     Clear is what the scene classification says, looked at from afar (cells of 160 m), with clouds and shadows grown;
-    of a scene without one, what its colours say. With --full-resolution a cell of a scene of the list is clear where all
-    its pixels are.
+    of a scene without one, what its colours say. With --full-resolution a cell of a scene of the list is clear where
+    all its pixels are.
     """
     if cover < 1:
         raise UsageError(f"--cover is {cover}: it should be 1 or more.")
