@@ -21,9 +21,10 @@ from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
-from groundshift.pipelines import export, jobfile, results
+from groundshift.pipelines import export, jobfile, mosaic_check, results
 from groundshift.pipelines.export import Export, Raster
 from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
+from groundshift.pipelines.mosaic_check import Quality
 from groundshift.report import mosaic_page, pictures
 from groundshift.report.mosaic_page import MosaicReport, SceneRow
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _ROWS = 512
+_TOLD = ("data_percent", "lenient_percent", "residual_cloud_percent", "seams", "scenes", "balance")
+"""Of the summary, what the manifest keeps."""
 _RGB = ("B04", "B03", "B02")
 _EVIDENCE = (
     BandTag("count", "", "clear observations of the pixel, by the strict classes"),
@@ -52,6 +55,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
     try:
+        quality = mosaic_check.check(state, NODATA, SCALE)
         with state.stage("write", 4) as advance:
             curve = display.fit(display.merge([display.summarise(*part) for part in _shown(state)]))
             advance(1)
@@ -67,7 +71,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
                         temporary.write_bytes(encoded)
                     files[f"{name}-png"] = path, f"picture: {name}"
             advance(1)
-        summary = _provenance(state, files, looks, begin)
+        summary = _provenance(state, files, looks, quality, begin)
         results.remove_stale(state.outdir, earlier, [path for path, _ in files.values()])
         return summary
     except Exception:
@@ -252,15 +256,15 @@ def _scene_rows(state: Run) -> list[SceneRow]:
 
 
 def _provenance(
-    state: Run, files: dict[str, tuple[Path, str]], looks: dict[str, bytes], begin: float
+    state: Run, files: dict[str, tuple[Path, str]], looks: dict[str, bytes], quality: Quality, begin: float
 ) -> dict[str, Any]:
     mark = time.monotonic()
     rows = _scene_rows(state)
     scenes_path, report_path, item_path = (state.outdir / name for name in ("scenes.json", "report.html", "item.json"))
     write_text(scenes_path, json.dumps(_scene_list(state, rows), indent=2, allow_nan=False) + "\n")
     files["scenes"] = scenes_path, "scenes that were used"
-    summary = _summary(state, rows)
-    write_text(report_path, mosaic_page.render(_report(state, rows, looks, summary, files)))
+    summary = _summary(state, rows, quality)
+    write_text(report_path, mosaic_page.render(_report(state, rows, looks, summary, files, quality)))
     files["report"] = report_path, "report"
     stac_item.write_item(
         item_path,
@@ -287,7 +291,7 @@ def _provenance(
         outputs=[path for path, _ in files.values()],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
-        extra={"result": {key: summary[key] for key in ("data_percent", "lenient_percent", "scenes", "balance")}},
+        extra={"result": {key: summary[key] for key in _TOLD}},
     )
     manifest.write_manifest(state.outdir / MANIFEST, record)
     return summary
@@ -330,7 +334,7 @@ def _scene_list(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
     }
 
 
-def _summary(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
+def _summary(state: Run, rows: Sequence[SceneRow], quality: Quality) -> dict[str, Any]:
     total = state.area_px
     strict, lenient = (sum(found.pixels[k] for found in state.composed) for k in (1, 2))
     found = state.balance
@@ -342,6 +346,8 @@ def _summary(state: Run, rows: Sequence[SceneRow]) -> dict[str, Any]:
         "columns": state.shape[1],
         "data_percent": 100 * (strict + lenient) / total,
         "lenient_percent": 100 * lenient / total,
+        "residual_cloud_percent": quality.cloud_percent,
+        "seams": {"pairs": quality.seam_pairs, "step": quality.at_seams, "step_elsewhere": quality.elsewhere},
         "nodata_percent": 100 * (total - strict - lenient) / total,
         "scenes": [
             {"name": row.name, "used_percent": row.used_percent, "clear_percent": row.clear_percent} for row in rows
@@ -360,6 +366,7 @@ def _report(
     looks: dict[str, bytes],
     summary: dict[str, Any],
     files: dict[str, tuple[Path, str]],
+    quality: Quality,
 ) -> MosaicReport:
     grid = state.plan.geobox
     area = pixel_area_m2(grid)
@@ -381,6 +388,9 @@ def _report(
         days=tuple((_hyphened(day), day_colour(day, _days(state))) for day in _days(state)),
         step_before=() if found is None else tuple(map(float, found.step_before)),
         step_after=() if found is None else tuple(map(float, found.step_after)),
+        seam_steps=tuple(zip(quality.at_seams, quality.elsewhere, strict=True)),
+        seam_pairs=quality.seam_pairs,
+        cloud_percent=quality.cloud_percent,
         pictures=looks,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
         options=jobfile.values(state.job),

@@ -59,6 +59,11 @@ class MosaicReport:
     step_before: tuple[float, ...]
     """Root mean square step between overlapping scenes, a band each, reflectance; empty: not balanced."""
     step_after: tuple[float, ...]
+    seam_steps: tuple[tuple[float, float], ...]
+    """Median step between neighbouring pixels at seams and elsewhere, a band each, reflectance; empty: no seams."""
+    seam_pairs: int
+    cloud_percent: float | None
+    """Of the mosaic, cloud by our network; None: it was not asked."""
     pictures: Mapping[str, bytes]
     """PNG: ``mosaic``, ``count``, perhaps ``scene`` and ``date``, and ``scene-0`` ... in the order of the scenes."""
     warnings: tuple[tuple[str, str], ...]
