@@ -128,7 +128,7 @@ def cloud(work: Block) -> tuple[int, int]:
     cells = rows // work.factor, columns // work.factor
     wide = work.window.padded(masker.halo_px, cells)
     pixels = Window(*(edge * work.factor for edge in (wide.y0, wide.y1, wide.x0, wide.x1)))
-    stored = work.out.mosaic.read(pixels)
+    stored = work.out.mosaic.read(pixels).astype(np.float32)
     known = (stored != work.nodata).all(axis=0)
     valid = _means(known[None].astype(np.float32), work.factor)[0] == 1
     if not valid.any():
