@@ -42,7 +42,7 @@ from groundshift.model.bands import BANDS
 from groundshift.model.cloudmask import CloudClass
 from groundshift.testing import clouds as generated
 
-CHIPS = ("ROI_2507", "ROI_4683")
+SNOWY = "ROI_4683 clear"
 COLOURS = ("B04", "B03", "B02")
 CLASSES = {"cloud": (1, 2), "shadow": (3,), "clear": (0, 4)}
 UNKNOWN = 255
@@ -353,9 +353,12 @@ def main() -> int:
     drawn, dates = with_peers(drawn, options.peers), with_peers(dates, options.peers)
     l1c, l2a = ([case for case in drawn if case.level == level] for level in ("l1c", "l2a"))
     colours = [_only_colours(case) for case in drawn]
+    snowy = [case for case in hand if case.name == SNOWY]
+    plain = [case for case in hand if case.name != SNOWY]
     rows = compare("planted clouds", drawn)
     found = {
-        "hand masks, colours only, L1C": compare("hand masks (colours only, L1C)", hand),
+        "hand masks, colours only, L1C, without snow": compare("hand masks (colours only, L1C), without snow", plain),
+        "hand masks, colours only, L1C, a clear day in snow": compare("hand mask of a clear day in snow", snowy),
         "planted clouds": rows,
         "planted clouds, L1C, 13 bands": compare("planted clouds, L1C of 13 bands", l1c),
         "planted clouds, L2A, 12 bands": compare("planted clouds, L2A of 12 bands", l2a),

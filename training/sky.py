@@ -66,7 +66,7 @@ def simulate(rng: np.random.Generator, bank: Bank, patch: Patch, textures: list[
         haze = bank.crop(rng, bank.smooth[10:], 0.3)
         strength = rng.uniform(0, 0.045) * np.clip(0.6 + 0.4 * haze, 0, 1.6)
         top = top + (strength * np.linspace(1.3, 0.3, 13)[:, None, None] * (top < 0.5)).astype(np.float32)
-    label = _label(rng, seen, direct[0], surface, patch)
+    label = _label(seen, direct[0], patch)
     return _product(rng, top, air, through, patch.present, label)
 
 
@@ -153,13 +153,12 @@ def _cover(rng: np.random.Generator, top: Image, layer: _Layer, air: Image) -> t
     return (top - 0.5 * air) * passed + 0.5 * air + added, share
 
 
-def _label(rng: np.random.Generator, seen: Image, direct: Image, surface: Image, patch: Patch) -> NDArray[np.uint8]:
+def _label(seen: Image, direct: Image, patch: Patch) -> NDArray[np.uint8]:
     label = np.full(seen.shape, CLEAR, np.uint8)
     label[patch.snow] = SNOW
     label[direct < 0.85] = IGNORE
-    dark = (surface[2] < 0.03) & (surface[7] < 0.03) if patch.present[2] else np.zeros(seen.shape, bool)
-    label[(direct < 0.62) & ~dark] = SHADOW
-    label[(direct < 0.62) & dark] = SHADOW if rng.random() < 0.5 else IGNORE
+    water = (patch.reflectance[2] < 0.06) & (patch.reflectance[7] < 0.04)
+    label[(direct < 0.62) & ~water] = SHADOW
     label[seen >= _DOUBTFUL] = IGNORE
     label[seen >= _SEEN] = THIN
     label[seen >= _OPAQUE] = CLOUD
