@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "reading": ("--size", SMALL),
     "full_tile": ("--sizes", SMALL, "--runs", "1"),
     "composites": ("--quick",),
+    "mosaic_memory": ("--size", SMALL, "--scenes", "8,34"),
     "peer_numpy": ("--size", SMALL, "--runs", "1"),
     "peer_otb": ("--size", SMALL, "--runs", "1"),
 }

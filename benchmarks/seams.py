@@ -13,7 +13,7 @@ Targets, for balance, seam line and blending together, in each band: mean step a
 at most 0.002 beyond that elsewhere and a quarter of the deviation; pixels farther than 2 km from the seam move by at
 most 0.002 (root mean square) against the balanced scenes; the mean of the area by at most 0.002.
 
-    python benchmarks/seams.py [--radius-m 1900]
+    python benchmarks/seams.py [--radius-m 1900] [--crops docs/images]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ NORTH, SOUTH, SINGLE = "S2B_33TWM_20230813", "S2A_33TWL_20230815", "S2A_33TWM_20
 STRIP_PX, SEGMENT_PX = 3, 100
 TARGET = 0.002
 FAR_M = 2000.0
+CROP_PX = 220
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -164,6 +166,33 @@ def draw(variants: dict[str, tuple[Image, Labels]], both: Image) -> None:
                 Png.fromarray(marked[600:1150]).save(results() / f"{stem}_marked.png")
 
 
+def crops(pasted: tuple[Image, Labels], both: Image, folder: Path) -> None:
+    """The border of the plain paste and what becomes of it, for the docs: the square around it that changes most.
+
+    One tone curve for both, in true colour.
+    """
+    from PIL import Image as Png
+
+    (plain, labels), order, half = pasted, [2, 1, 0], CROP_PX // 2
+    valid = np.isfinite(both[0])
+    curve = display.fit(display.summarise(both[order], valid))
+    rows = np.where((labels == 0) & valid, np.arange(labels.shape[0])[:, None], -1).max(axis=0)
+    best, found = -1.0, (half, half)
+    for x in range(half, labels.shape[1] - half, half // 4):
+        y = int(np.median(rows[x - half : x + half]))
+        window = np.s_[:, y - half : y + half, x - half : x + half]
+        if half <= y < labels.shape[0] - half and valid[window[1:]].all():
+            changed = float(np.abs(plain[window] - both[window]).mean())
+            best, found = max((best, found), (changed, (y, x)))
+    y, x = found
+    window = np.s_[:, y - half : y + half, x - half : x + half]
+    for name, image in (("plain", plain), ("seamless", both)):
+        part = image[order][window]
+        picture = np.moveaxis(display.apply(curve, part, np.isfinite(part[0])), 0, -1)
+        Png.fromarray(picture).save(folder / f"mosaic-border-{name}.png", optimize=True)
+    print(f"crops of {CROP_PX} pixels around row {y}, column {x} written to {folder}")
+
+
 def timed(name: str, work: Callable[[], NDArray[Any]], pixels: int) -> NDArray[Any]:
     """Run and print the speed."""
     start = time.perf_counter()
@@ -177,6 +206,7 @@ def main() -> int:
     """Measure; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--radius-m", type=float, default=1900.0, help="blending reaches this far (%(default)s)")
+    parser.add_argument("--crops", type=Path, help="folder to write a crop of the border before and after to, as PNG")
     arguments = parser.parse_args()
     need("alps-2023")
     grid = common_grid()
@@ -206,6 +236,8 @@ def main() -> int:
     head = ["", "mean step", "size of the step", "beyond the ground's own", "size / deviation"]
     table(f"step across the border, median over segments, {' '.join(BANDS)}", head, rows)
     draw(variants, both)
+    if arguments.crops:
+        crops(variants["plain paste"], both, arguments.crops)
     return judge(both, seam, variants, away, law)
 
 

@@ -34,6 +34,8 @@ OTHER_FLAGS = {
     "--changed",
     "--cover",
     "--out",
+    "--full-resolution",
+    "--crops",
     "--resume",
 }
 FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init"}

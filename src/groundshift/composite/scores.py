@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ def _positive(*scales: float) -> None:
 class ScoreOptions:
     """What makes an observation the best one: a weighted mean of scores between 0 and 1. Weight 0 leaves a score out.
 
-    The defaults are FORCE's (parameter file of its level 3, Frantz 2019), without the score of the year.
+    The defaults are FORCE's (Frantz 2019): weights, distances and days as its documentation of the level 3 parameter
+    file tells them, without the score of the year, whose weight is 1 there.
     """
 
     distance: float = 0.4
@@ -45,11 +47,14 @@ class ScoreOptions:
     view: float = 0.0
     """Weight of the nearness to nadir."""
     clear_distance_m: float = 3000.0
-    """From here on a cloud does not matter (FORCE: DREQ 3000 m; APEx: 150 pixels of 20 m)."""
+    """From here on a cloud does not matter (FORCE: DREQ 3000 m; APEx: 150 pixels of 20 m, by Manhattan distance)."""
+    curve: Literal["gaussian", "logistic"] = "gaussian"
+    """How the score rises with that distance: a Gaussian that is 0.01 beside the cloud (APEx tells the shape, not the
+    width: not verified), or a logistic curve with its middle half way (FORCE, bap-hl.c)."""
     date_sigma_days: float = 19.8
     """Of the Gaussian of the day: 0.01 at 60 days from the target (FORCE: 0.01 0.99 0.01 at days 120 180 240)."""
     view_limit_deg: float = 7.5
-    """The view zenith angle at which its score is 0.01 (FORCE: VREQ)."""
+    """The view zenith angle at which its score is 0.01 (FORCE: VREQ; its curve is a logistic one, ours a Gaussian)."""
 
     def __post_init__(self) -> None:
         weights = (self.distance, self.clearness, self.date, self.haze, self.view)
@@ -60,17 +65,23 @@ class ScoreOptions:
 
 SCORES: Mapping[str, ScoreOptions] = MappingProxyType(
     {
-        "force": ScoreOptions(),
+        "force": ScoreOptions(curve="logistic"),
         "apex": ScoreOptions(distance=1.0, clearness=0.5, date=0.1, haze=0.0, date_sigma_days=7.5),
     }
 )
 """``force``: Frantz 2019. ``apex``: ESA APEx, best available pixel by VITO: 1, 0.5 and 0.1 for distance to cloud, clear
-share and the day within the month; there the width of the Gaussian is not told, here it is a quarter of a month."""
+share and the day within the month, as its description in the catalogue says; the width of that Gaussian is not told
+there: here it is a quarter of a month, which is not verified."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightOptions:
-    """Weights of the weighted mean, in the manner of WASP (Hagolle, Kettig; processor of Theia's level 3A)."""
+    """Weights of the weighted mean, in the manner of WASP (Hagolle, Kettig; processor of Theia's level 3A).
+
+    The numbers are the defaults of its configuration: a coarse resolution of 240 m, sigmas of 2 and 10 of its pixels,
+    half a period of 23 days for Sentinel-2, least weights 0.5 of the date and 0.33 of an optical thickness of 0.8. How
+    they become weights of distances is ours: WASP blurs the mask of clouds.
+    """
 
     near_m: float = 480.0
     """Scale of the weight beside clouds, which catches their rims: two pixels of 240 m in WASP."""
@@ -108,7 +119,7 @@ def best_scores(
         haze: (time,) or (time, y, x), 0 clear to 1 opaque.
         view_zenith: (time,) or (time, y, x) degrees.
 
-    The score of the distance is a Gaussian that reaches 1 at ``clear_distance_m`` and is 0.01 beside the cloud.
+    The score of the distance is 1 at ``clear_distance_m`` (0.99 on the logistic curve) and 0.01 beside the cloud.
 
     Raises:
         UsageError: what a weight above 0 needs is not given.
@@ -123,8 +134,7 @@ def best_scores(
     out = np.empty(cloud_distance.shape, np.float32)
     whole = options.distance + sum(weights.values())
     for t, distance in enumerate(cloud_distance):
-        short = np.maximum(1 - distance / np.float32(options.clear_distance_m), 0)
-        total = options.distance * np.exp(_TO_ONE_PERCENT * short**2)
+        total = options.distance * _of_distance(distance, options)
         for name, fact in facts.items():
             if weights[name] > 0 and fact is not None:
                 total = total + weights[name] * _score_of(name, np.asarray(fact[t], np.float32), options)
@@ -175,6 +185,13 @@ def days_from(target: float, days_of_year: NDArray[np.floating]) -> NDArray[np.f
     """Days from a target day of the year, the short way round: between minus and plus half a year."""
     half = _WHOLE_YEAR / 2
     return (np.asarray(days_of_year, np.float64) - target + half) % _WHOLE_YEAR - half
+
+
+def _of_distance(distance: Float32, options: ScoreOptions) -> Float32:
+    share = np.minimum(distance / np.float32(options.clear_distance_m), 1)
+    if options.curve == "logistic":
+        return np.asarray(1 / (1 + np.exp(-10 * (share - np.float32(0.5)))), np.float32)
+    return np.asarray(np.exp(_TO_ONE_PERCENT * (1 - share) ** 2), np.float32)
 
 
 def _score_of(name: str, fact: Float32, options: ScoreOptions) -> Float32:

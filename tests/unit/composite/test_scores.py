@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundshift.composite.scores import SCORES, ScoreOptions, WeightOptions, best_scores, days_from, mean_weights
+from groundshift.composite.scores import (
+    SCORES,
+    ScoreOptions,
+    WeightOptions,
+    best_scores,
+    days_from,
+    haze,
+    mean_weights,
+)
 from groundshift.errors import InputError, UsageError
 
 FAR = np.float32(np.inf)
@@ -19,10 +27,10 @@ def test_scores_lie_between_nothing_and_one_and_each_fact_moves_them_the_right_w
     distance = np.array([10, 2990, 3010, FAR], np.float32).reshape(1, 2, 2).repeat(3, axis=0)
     days = np.array([-4, 0, 20.0])
     share = np.array([0.5, 0.0, 0.5])
-    haze = np.array([0.2, 0.0, 0.2])
-    score = best_scores(options, distance, cloud_share=share, days_off=days, haze=haze)
+    veil = np.array([0.2, 0.0, 0.2])
+    score = best_scores(options, distance, cloud_share=share, days_off=days, haze=veil)
     assert score.dtype == np.float32
-    assert score[0].max() < score[1].max() == pytest.approx(1)
+    assert score[0].max() < score[1].max() == pytest.approx(1, abs=0.002)
     assert score[2].max() < score[0].max()
     assert score.min() > 0
     np.testing.assert_array_equal(score[:, 1, 0], score[:, 1, 1])
@@ -34,9 +42,19 @@ def test_force_weighs_distance_date_and_haze_as_its_parameter_file_says() -> Non
     distance = np.full((3, 1, 1), FAR)
     zero = np.zeros(3)
     score = best_scores(SCORES["force"], distance, days_off=np.array([0, 60, 0.0]), haze=np.array([0, 0, 1.0]))
-    np.testing.assert_allclose(score[:, 0, 0], [1, (0.4 + 0.3 + 0.0101) / 1.7, 1.4 / 1.7], atol=1e-3)
+    clear = 0.4 / (1 + np.exp(-5))
+    expected = np.array([clear + 1.3, clear + 0.3 + 0.0101, clear + 1]) / 1.7
+    np.testing.assert_allclose(score[:, 0, 0], expected, atol=1e-4)
     beside = best_scores(SCORES["force"], np.zeros((3, 1, 1), np.float32), days_off=zero, haze=zero)
-    np.testing.assert_allclose(beside[0, 0, 0], (1.3 + 0.4 * 0.01) / 1.7, rtol=1e-5)
+    np.testing.assert_allclose(beside[0, 0, 0], (1.3 + 0.4 / (1 + np.exp(5))) / 1.7, rtol=1e-5)
+
+
+def test_haze_is_told_by_blue_beyond_half_of_red() -> None:
+    red = np.array([0.05, 0.05, 0.1, 0.2], np.float32)
+    blue = np.array([0.03, 0.09, 0.115, 0.3], np.float32)
+    found = haze(blue, red)
+    np.testing.assert_allclose(found, [0.0, 0.5, 0.5, 1.0], atol=1e-3)
+    assert found.dtype == np.float32
 
 
 def test_apex_weighs_distance_clear_share_and_date() -> None:
