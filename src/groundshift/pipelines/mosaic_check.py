@@ -23,6 +23,8 @@ _BINS = 1000
 _THIN = 8
 """Of pairs that lie elsewhere, rows between those that are looked at."""
 _CELLS = 512
+_MOST_BLOCKS = 16
+"""Of cells, in which cloud is looked for; of more, some are taken evenly."""
 _COARSEST_M = 60.0
 """Pixels beyond this size are none that the network knows."""
 
@@ -83,7 +85,9 @@ def check(state: Run, nodata: int, scale: float) -> Quality:
     known = size is not None and size <= _COARSEST_M and set(NEEDED) <= set(state.job.grid.bands)
     factor = max(1, round(UNet().resolution_m / size)) if known and size else 1
     cells = shape[0] // factor, shape[1] // factor
-    work = [Block(out, window, factor, state.job.grid.bands, nodata, scale) for window in blocks(cells, _CELLS, _CELLS)]
+    every = list(blocks(cells, _CELLS, _CELLS))
+    some = every[:: max(1, -(-len(every) // _MOST_BLOCKS))]
+    work = [Block(out, window, factor, state.job.grid.bands, nodata, scale) for window in some]
     with state.stage("check", len(strips) + len(work) * known) as advance:
         counted = pool.run(steps, strips, lambda _: advance(1), str)
         seen = pool.run(cloud, work if known else [], lambda _: advance(1), str)
