@@ -80,17 +80,17 @@ def test_figures_are_those_of_the_scenes(
 
 def test_figures_are_of_the_area_not_of_the_tile(products: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     grid = open_scene(products[0]).scene.bands["B02"].geobox
-    left, top = grid.affine * (-80, 160)
-    right, bottom = grid.affine * (80, 320)
+    left, top = grid.affine * (400, 160)
+    right, bottom = grid.affine * (560, 320)
     ring = f"{left} {top},{right} {top},{right} {bottom},{left} {bottom},{left} {top}"
     code, said, _ = run(capsys, products[0], "--aoi", f"SRID={grid.crs.to_epsg()};POLYGON(({ring}))", "--json")
     (found,) = json.loads(said)["scenes"]
-    classes = cells(0)[10:20, :5]
+    classes = cells(0)[10:20, 25:]
     assert code == 0
     # half of the area lies outside of the scene
     assert found["data_percent"] == pytest.approx(50 * (classes > 0).mean(), abs=1e-6)
-    expected = 100 * np.isin(classes[classes > 0], (8, 9, 10)).mean() if (classes > 0).any() else None
-    assert found["cloud_percent"] == (None if expected is None else pytest.approx(expected))
+    assert (classes > 0).mean() > 0.5
+    assert found["cloud_percent"] == pytest.approx(100 * np.isin(classes[classes > 0], (8, 9, 10)).mean())
 
 
 def test_without_a_classification_the_colours_tell(

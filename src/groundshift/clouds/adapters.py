@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,15 @@ _OMNI_LEAST_PX = 64
 _OMNI_MODELS = {"regnety_004": "tu-regnety_004", "edgenext_small": "tu-edgenext_small"}
 
 
-def package(module: str, extra: str) -> ModuleType:
-    """Import the package behind an extra.
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Around the import of the package behind an extra.
 
     Raises:
         UsageError: it is not installed, and how to do so; or it is, and cannot be imported.
     """
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as error:
         raise UsageError(
             f"--mask {extra} needs a package that is not installed ({error.name}): pip install 'groundshift[{extra}]'."
@@ -43,6 +44,12 @@ def package(module: str, extra: str) -> ModuleType:
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"--mask {extra}: its package is installed and cannot be imported: {reason}.") from error
+
+
+def check_installed(extra: str) -> None:
+    """Import the package of a mask, to say before any work where it is missing; raises UsageError."""
+    with needs(extra):
+        importlib.import_module({"ukis-csmask": "ukis_csmask.mask"}.get(extra, extra))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +98,10 @@ class UkisCsmask:
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """0 or 1, (4, y, x): cloud and shadow."""
-        csmask = package("ukis_csmask.mask", self.name).CSmask
+        with needs(self.name):
+            from ukis_csmask.mask import CSmask
         image, inner = _padded(np.where(valid, reflectance, 0), _UKIS_LEAST_PX)
-        found = csmask(
+        found = CSmask(
             img=np.ascontiguousarray(np.moveaxis(image, 0, -1)),
             band_order=[_UKIS_BANDS[band] for band in bands],
             product_level=self.level.lower(),
@@ -129,14 +137,15 @@ class OmniCloudMask:
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """Probabilities, (4, y, x); snow is always 0."""
-        omni = package("omnicloudmask", self.name)
+        with needs(self.name):
+            from omnicloudmask import predict_from_array
         models = list(_omni_models(self.weights))
         # Every patch is normalised by itself, so the scale says nothing; 0 is no data.
         image, inner = _padded(np.where(valid, np.maximum(reflectance, 1e-4), 0), _OMNI_LEAST_PX)
         side = min(image.shape[1:])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            found = omni.predict_from_array(
+            found = predict_from_array(
                 image,
                 patch_size=min(1000, side),
                 patch_overlap=min(300, side // 3),
@@ -150,7 +159,9 @@ class OmniCloudMask:
 
 @lru_cache(maxsize=1)
 def _s2cloudless() -> Any:
-    return package("s2cloudless", "s2cloudless").S2PixelCloudDetector(average_over=None, dilation_size=None)
+    with needs("s2cloudless"):
+        from s2cloudless import S2PixelCloudDetector
+    return S2PixelCloudDetector(average_over=None, dilation_size=None)
 
 
 @lru_cache(maxsize=2)
@@ -164,15 +175,16 @@ def _omni_models(weights: str | None) -> tuple[Any, ...]:
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise MissingInputError(f"{weights}: holds no weights of OmniCloudMask: expected .safetensors files.")
-    utils = package("omnicloudmask.model_utils", "omnicloudmask")
-    torch = package("torch", "omnicloudmask")
+    with needs("omnicloudmask"):
+        import torch
+        from omnicloudmask.model_utils import load_model_from_weights
     torch.set_num_threads(1)
     loaded = []
     for file in files:
         name = next((model for key, model in _OMNI_MODELS.items() if key in file.name), None)
         if name is None:
             raise InputError(f"{file}: is of no network of version 4 ({', '.join(_OMNI_MODELS)}).")
-        loaded.append(utils.load_model_from_weights(name, file, "smp", torch.device("cpu")))
+        loaded.append(load_model_from_weights(name, file, "smp", torch.device("cpu")))
     return tuple(loaded)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,13 +59,15 @@ def make(spec: MaskerSpec) -> Masker:
     if spec.name == "s2cloudless":
         if spec.level == "L2A":
             raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
-        adapters.package("s2cloudless", spec.name)
+        adapters.check_installed(spec.name)
         return adapters.S2Cloudless()
     if spec.name == "ukis-csmask":
-        adapters.package("ukis_csmask.mask", spec.name)
+        adapters.check_installed(spec.name)
         return adapters.UkisCsmask(level=spec.level or "L2A")
     if spec.name == "omnicloudmask":
-        adapters.package("omnicloudmask", spec.name)
+        adapters.check_installed(spec.name)
         return adapters.OmniCloudMask(weights=spec.weights)
-    made: Masker = adapters.package("groundshift.clouds.unet", "unet").UNet(weights=spec.weights, threads=1)
+    with adapters.needs("unet"):
+        unet = importlib.import_module("groundshift.clouds.unet")
+    made: Masker = unet.UNet(weights=spec.weights, threads=1)
     return made

@@ -47,7 +47,7 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(InputError, match="Level-1C only"):
         registry.make(MaskerSpec(name="s2cloudless", level="L2A"))
     with pytest.raises(UsageError, match=r"pip install 'groundshift\[nowhere\]'"):
-        adapters.package("no_such_package_anywhere", "nowhere")
+        adapters.check_installed("nowhere")
 
 
 @pytest.mark.parametrize("masker", [adapters.S2Cloudless(), adapters.UkisCsmask(), adapters.OmniCloudMask()])

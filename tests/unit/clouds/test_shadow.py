@@ -137,6 +137,15 @@ def test_water_is_shaded_only_under_a_sure_cloud() -> None:
     assert shadow.shaded(thrown, nir, level, ~water, 1)[:, 5:15].all()
 
 
+def test_ground_as_bright_as_around_is_not_shaded() -> None:
+    thrown = np.full((5, 9), CAST, np.uint8)
+    thrown[:, 5:] = SURE
+    water, level = np.zeros(thrown.shape, bool), np.full(thrown.shape, 0.3, np.float32)
+    assert not shadow.shaded(thrown, level, level, water, 1).any()
+    # a little darker is enough within a sure shadow only
+    assert (shadow.shaded(thrown, level * np.float32(0.85), level, water, 1) == (thrown == SURE)).all()
+
+
 @pytest.mark.parametrize("factor", [1, 3])
 def test_casting_windows_and_putting_them_together_changes_nothing(factor: int) -> None:
     rng = np.random.default_rng(3)
