@@ -42,8 +42,8 @@ TEXT: dict[str, Any] = {
         " by the brightness of blue over dark ground together with the products' own scene classification",
     ],
     "held out": [
-        "cloud-chips (hand masks): never trained on, no threshold tuned on it; looked at after the first round of training"
-        " and at the end",
+        "cloud-chips (hand masks): never trained on, no threshold tuned on it; looked at after the first round of"
+        " training and at the end",
         "aquileia, sundarbans, bushfire, oscd-bercy; tile 33TWM; 33TWL 2023-08-15 and 18; T29UNU rows from 1200 on;"
         " Belgium from June 2018",
         "clouds of groundshift.testing",
