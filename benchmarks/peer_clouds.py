@@ -18,8 +18,7 @@ S2CLOUDLESS_BANDS = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B1
 
 
 def ukis(image: Any, bands: list[str], level: str, pixel_m: float) -> Any:
-    """ukis-csmask at 30 m or the image's own pixels where these are coarser: 2 shadow, 3 snow, 5 cloud."""
-    from scipy import ndimage
+    """ukis-csmask at 30 m or the image's own pixels where these are coarser: 0 clear, 1 cloud, 2 shadow."""
     from ukis_csmask.mask import CSmask
 
     order = [name for name in bands if name in COMMON]
@@ -33,11 +32,9 @@ def ukis(image: Any, bands: list[str], level: str, pixel_m: float) -> Any:
     pixels = np.ascontiguousarray(np.moveaxis(coarse, 0, -1), np.float32)
     names = [COMMON[name] for name in order]
     mask = CSmask(pixels, names, level, intra_op_num_threads=1, providers=["CPUExecutionProvider"]).csm[..., 0]
-    codes = np.zeros(6, np.uint8)
-    codes[[2, 3, 5]] = 3, 4, 1
-    fine = codes[mask].repeat(factor, 0).repeat(factor, 1)
+    fine = np.array([0, 1, 3], np.uint8)[mask].repeat(factor, 0).repeat(factor, 1)
     missing = [(0, whole - part) for whole, part in zip(image.shape[1:], fine.shape, strict=True)]
-    return ndimage.median_filter(np.pad(fine, missing, mode="edge"), 1)
+    return np.pad(fine, missing, mode="edge")
 
 
 def s2cloudless(image: Any, bands: list[str], level: str, pixel_m: float) -> Any:
