@@ -94,12 +94,12 @@ def _kept(rng: np.random.Generator) -> NDArray[np.bool_]:
     keep = np.zeros(13, bool)
     keep[list(RGB)] = True
     kind = rng.random()
-    if kind < 0.30:
+    if kind < 0.40:
         return keep
     keep[NIR] = True
-    if kind < 0.45:
+    if kind < 0.52:
         return keep
-    if kind < 0.60:
+    if kind < 0.64:
         keep[list(TEN)] = True
         return keep
     if kind < 0.90:

@@ -57,7 +57,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             path = folder / f"{k}.tif"
             profile = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 4, "dtype": "uint16", "nodata": 0}
             with rasterio.open(path, "w", crs=f"EPSG:{epsg}", transform=transform, **profile) as file:
-                file.write(np.stack([image] * 4))
+                file.write(np.stack([image * share for share in (1, 0.8, 0.4, 1.5)]).astype(np.uint16))
                 file.descriptions, file.scales = ("B04", "B03", "B02", "B08"), (1e-4,) * 4
             found.setdefault(name, []).append(str(path))
     return found
@@ -70,7 +70,7 @@ def _inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made(paths: list[str], out: Path, *options: str) -> tuple[np.ndarray, Affine, Any]:
     """Red band with NaN, transform and CRS of a mosaic in which nothing is adjusted."""
-    argv = ["mosaic", *paths, "--outdir", str(out), "--balance", "none", "--blend", "none"]
+    argv = ["mosaic", *paths, "--outdir", str(out), "--clouds", "none", "--balance", "none", "--blend", "none"]
     assert guarded(_groundshift, [*argv, "--quiet", *options], "groundshift") == 0
     with rasterio.open(out / "mosaic.tif") as file:
         stored = file.read(1)
