@@ -33,6 +33,7 @@ option                sets                       to
 --min-area            detect.min_area            M2
 --classes             kinds.classes              N
 --reference-vector    kinds.reference_vector     first|...|1,0,0,0
+--smooth              kinds.smooth_px            PIXELS
 --outdir, -o          output.outdir              FOLDER
 --format              output.format              COG|GTiff|...
 --p-value             output.p_value             true
@@ -122,6 +123,7 @@ GROUPS: dict[str, tuple[JobOption, ...]] = {
     "Kinds of change": (
         JobOption(("--classes",), "kinds.classes", "N"),
         JobOption(("--reference-vector",), "kinds.reference_vector", "first|...|1,0,0,0"),
+        JobOption(("--smooth",), "kinds.smooth_px", "PIXELS"),
     ),
     "Results": (
         JobOption(("--outdir", "-o"), "output.outdir", "FOLDER"),

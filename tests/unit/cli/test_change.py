@@ -45,6 +45,7 @@ GIVEN = {
     "--min-area": ("400", "detect.min_area", 400),
     "--classes": ("6", "kinds.classes", 6),
     "--reference-vector": ("-1,0,0,1", "kinds.reference_vector", "-1,0,0,1"),
+    "--smooth": ("3", "kinds.smooth_px", 3),
     "--format": ("GTiff", "output.format", "GTiff"),
     "--p-value": (None, "output.p_value", True),
     "--force": (None, "output.force", True),
