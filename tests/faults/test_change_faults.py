@@ -382,7 +382,7 @@ def test_files_of_somebody_else_stay_unless_forced(images: Any, tmp_path: Path) 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
-    "step", ["results._write_polygons", "export._write", "export.styles.write_qml", "results._report"]
+    "step", ["results._write_polygons", "export.write", "export.styles.write_qml", "results._report"]
 )
 def test_results_that_cannot_all_be_written_leave_none(
     images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
