@@ -379,10 +379,9 @@ def second_opinion(
     with np.errstate(invalid="ignore", divide="ignore"):
         ndvi = np.where(nir + red > 0.01, (nir - red) / (nir + red), 0).astype(np.float32)
     clear, seen = codes == USABLE, codes != EMPTY
-    pair = np.stack([np.nan_to_num(blue), np.nan_to_num(ndvi)], axis=1)
-    middle = reduce.reduce(pair, clear, _MEDIAN).composite
-    off = np.abs(np.nan_to_num(blue) - np.nan_to_num(middle[0]))[:, None].astype(np.float32)
-    deviation = reduce.reduce(off, clear, _MEDIAN).composite[0]
+    # What is not clear may be no number, and is not asked.
+    middle = reduce.reduce(np.stack([blue, ndvi], axis=1), clear, _MEDIAN).composite
+    deviation = reduce.reduce(np.abs(blue - middle[0])[:, None], clear, _MEDIAN).composite[0]
     doubtful = temporal.suspicious(blue, ndvi, clear, (middle[0], middle[1], deviation))
     ground = temporal.persistent(blue, seen)
     out = np.where((codes == MASKED) & ground, LENIENT, codes)
