@@ -199,7 +199,8 @@ def main() -> None:
     options = parser.parse_args()
     net = train(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    export(net, options.out / "cloud_unet.onnx")
+    inputs = {"pixels": torch.zeros(1, 14, 64, 64), "present": torch.ones(1, 13)}
+    export(net, inputs, options.out / "cloud_unet.onnx")
     write_card(options.out / "cloud_unet.onnx", vars(options))
 
 

@@ -43,12 +43,14 @@ class _Layer:
     height_m: float
 
 
-def simulate(rng: np.random.Generator, bank: Bank, patch: Patch, textures: list[Image]) -> Example:
+def simulate(
+    rng: np.random.Generator, bank: Bank, patch: Patch, textures: list[Image], pixel_m: float = 20.0
+) -> Example:
     """Throw clouds on a patch, look at it through the air, and say what is where."""
     azimuth = rng.uniform(0, 2 * np.pi)
     tangent = np.tan(np.radians(rng.uniform(18, 72)))
     away = np.array([np.cos(azimuth), -np.sin(azimuth)]) * tangent
-    layers = [_layer(rng, bank, textures, away, 20.0) for _ in range(_how_many(rng))]
+    layers = [_layer(rng, bank, textures, away, pixel_m) for _ in range(_how_many(rng))]
     ground = patch.reflectance
     sky = sky_share(rng)[:, None, None]
     shade = sum((layer.shade for layer in layers), np.zeros(ground.shape[1:], np.float32))

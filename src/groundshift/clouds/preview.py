@@ -1,6 +1,6 @@
 """Clouds and haze on previews, whose pixels are 160 to 320 m: how much of a scene is worth fetching.
 
-What looks at a preview satisfies :class:`PreviewMasker`; so far it is a rule, and a network may take its place.
+What looks at a preview satisfies :class:`PreviewMasker`: two small networks, or a rule that needs none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from groundshift.nets.runtime import WEIGHTS, load
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -74,3 +76,42 @@ class PreviewRule:
         cloud = (hot >= self.cloud_hot + raised) & (mean >= self.cloud_brightness) & (spread <= self.whiteness * mean)
         cloud &= valid
         return PreviewMask(cloud=cloud, haze=valid & ~cloud & (hot >= self.haze_hot + raised))
+
+
+_DISPLAY_TOP = 0.3558
+"""Reflectance of 255 in a preview; brighter pixels of other sources are cut to it."""
+_AIR = np.array([0.028, 0.045, 0.075], np.float32)
+"""(red, green, blue) mean brightness of clean air above dark ground, which Level-1C holds."""
+_STEP = 8
+"""Sides that the U-Net takes are multiples of this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewNet:
+    """A U-Net for cloud and three convolutions for haze; their model cards lie beside the weights."""
+
+    name: str = "preview-unet"
+
+    def look(self, rgb: Floats, valid: Mask, level: str | None) -> PreviewMask:
+        """See :class:`PreviewMasker`.
+
+        Raises:
+            MissingInputError: the weights are absent.
+            ProductError: they are not what their cards say.
+        """
+        rows, columns = valid.shape
+        grown = ((0, -rows % _STEP), (0, -columns % _STEP))
+        surface = rgb - _AIR[:, None, None] if level == "L1C" else rgb
+        pixels = np.pad(stretch(surface, valid), ((0, 0), *grown))[None]
+        cloud, haze = (
+            load(WEIGHTS / f"{name}.onnx").run({"pixels": pixels})[0, 1, :rows, :columns] >= 0.5
+            for name in ("preview_cloud", "preview_haze")
+        )
+        return PreviewMask(cloud=valid & cloud, haze=valid & haze & ~cloud)
+
+
+def stretch(rgb: Floats, valid: Mask) -> Floats:
+    """What the networks take: (4, y, x) roots of the colours within what a preview shows, and validity."""
+    shown = np.sqrt(np.clip(rgb, 0, _DISPLAY_TOP) / np.float32(_DISPLAY_TOP))
+    out: Floats = np.concatenate([(shown - np.float32(0.5)) * np.float32(2.5), np.ones((1, *valid.shape), np.float32)])
+    return out * valid

@@ -62,27 +62,28 @@ class _Probable(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
-        return torch.softmax(self.net(pixels, present), dim=1)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.softmax(self.net(*inputs), dim=1)
 
 
-def export(net: UNetTorch, path: Path) -> None:
-    """Write the network as ONNX: probabilities for images of any size, weights stored as 16-bit floats.
+def export(net: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
+    """Write a network as ONNX: probabilities for images of any size, weights stored as 16-bit floats.
 
     Args:
-        net: trained.
+        net: trained; gives scores (n, class, y, x).
+        inputs: examples of what it takes, by name, ``pixels`` (n, layer, y, x) among them.
         path: file to write.
     """
     import onnx
 
-    bands = net.told.in_features
+    sides = {2: "rows", 3: "columns"}
     torch.onnx.export(
         _Probable(net).eval(),
-        (torch.zeros(1, bands + 1, 64, 64), torch.ones(1, bands)),
+        tuple(inputs.values()),
         str(path),
-        input_names=["pixels", "present"],
+        input_names=list(inputs),
         output_names=["probabilities"],
-        dynamic_axes={"pixels": {2: "rows", 3: "columns"}, "probabilities": {2: "rows", 3: "columns"}},
+        dynamic_axes={"pixels": sides, "probabilities": sides},
         opset_version=17,
         dynamo=False,
     )
