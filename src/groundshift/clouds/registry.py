@@ -1,13 +1,14 @@
-"""Cloud masks by name. Nothing is imported before it is asked for."""
+"""Cloud masks by name. No package that runs them is imported before it is asked for."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from groundshift.clouds import adapters, classification
 from groundshift.clouds.masker import Masker, Thresholds
+from groundshift.clouds.unet import UNet
 from groundshift.errors import InputError, UsageError
 
 AUTO = "auto"
@@ -56,18 +57,13 @@ def make(spec: MaskerSpec) -> Masker:
     """
     if spec.name == "scl":
         return classification.SclMasker(classes=spec.classes)
+    if spec.name == "unet":
+        return UNet(weights=Path(spec.weights) if spec.weights is not None else None)
+    if spec.name == "s2cloudless" and spec.level == "L2A":
+        raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
+    adapters.check_installed(spec.name)
     if spec.name == "s2cloudless":
-        if spec.level == "L2A":
-            raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
-        adapters.check_installed(spec.name)
         return adapters.S2Cloudless()
     if spec.name == "ukis-csmask":
-        adapters.check_installed(spec.name)
         return adapters.UkisCsmask(level=spec.level or "L2A")
-    if spec.name == "omnicloudmask":
-        adapters.check_installed(spec.name)
-        return adapters.OmniCloudMask(weights=spec.weights)
-    with adapters.needs("unet"):
-        unet = importlib.import_module("groundshift.clouds.unet")
-    made: Masker = unet.UNet(weights=spec.weights, threads=1)
-    return made
+    return adapters.OmniCloudMask(weights=spec.weights)
