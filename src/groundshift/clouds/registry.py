@@ -7,13 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from groundshift.clouds import adapters, classification
-from groundshift.clouds.masker import Masker, Thresholds
+from groundshift.clouds.masker import Masker
 from groundshift.clouds.unet import UNet
 from groundshift.errors import InputError, UsageError
 
 AUTO = "auto"
 NAMES = ("scl", "unet", "s2cloudless", "ukis-csmask", "omnicloudmask")
-_THRESHOLDS = {"s2cloudless": Thresholds(cloud=0.4)}
+_CLOUD_FROM = {"s2cloudless": 0.4}
 """Where the authors of a mask say another probability than a half."""
 
 
@@ -42,9 +42,9 @@ def chosen(name: str, *, classified: bool) -> str:
     return "scl" if classified else "unet"
 
 
-def thresholds(name: str) -> Thresholds:
-    """From which probabilities on a mask means what it says."""
-    return _THRESHOLDS.get(name, Thresholds())
+def cloud_from(name: str) -> float:
+    """From which probability on a mask means cloud."""
+    return _CLOUD_FROM.get(name, 0.5)
 
 
 @lru_cache(maxsize=8)
