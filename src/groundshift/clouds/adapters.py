@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift.clouds.masker import Probabilities
+from groundshift.clouds.masker import Probabilities, all_of
 from groundshift.errors import InputError, MissingInputError, UsageError
 from groundshift.model.cloudmask import CLASSES, CloudClass
 
@@ -60,7 +60,7 @@ class S2Cloudless:
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Its ten bands; raises InputError where one is missing."""
-        return _all_of(("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12"), bands, self.name)
+        return all_of(("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12"), bands, self.name)
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """Probability of cloud, (4, y, x); the other three are 0."""
@@ -89,7 +89,7 @@ class UkisCsmask:
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Six bands, or the four without the short-wave infrared."""
         six = tuple(_UKIS_BANDS)
-        return six if set(six) <= set(bands) else _all_of(six[:4], bands, self.name)
+        return six if set(six) <= set(bands) else all_of(six[:4], bands, self.name)
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """0 or 1, (4, y, x): cloud and shadow."""
@@ -128,7 +128,7 @@ class OmniCloudMask:
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Red, green, near infrared."""
-        return _all_of(("B04", "B03", "B8A" if "B08" not in bands else "B08"), bands, self.name)
+        return all_of(("B04", "B03", "B8A" if "B08" not in bands else "B08"), bands, self.name)
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """Probabilities, (4, y, x); snow is always 0."""
@@ -180,15 +180,6 @@ def _omni_models(weights: str | None) -> tuple[Any, ...]:
             raise InputError(f"{file}: is of no network of version 4 ({', '.join(_OMNI_MODELS)}).")
         loaded.append(load_model_from_weights(name, file, "smp", torch.device("cpu")))
     return tuple(loaded)
-
-
-def _all_of(wanted: tuple[str, ...], bands: Sequence[str], name: str) -> tuple[str, ...]:
-    missing = [band for band in wanted if band not in bands]
-    if missing:
-        raise InputError(
-            f"has no {', '.join(missing)}, which the mask {name} needs: it has {', '.join(bands)}; take another --mask."
-        )
-    return wanted
 
 
 def _padded(image: Floats, least: int) -> tuple[Floats, tuple[slice, slice]]:

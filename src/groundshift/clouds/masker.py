@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.errors import InputError
 from groundshift.model.cloudmask import CloudClass
 
 Probabilities = NDArray[np.float32]
@@ -51,6 +52,16 @@ class Masker(Protocol):
             valid: (y, x) True = usable data.
         """
         ...
+
+
+def all_of(wanted: tuple[str, ...], bands: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return ``wanted``; raises InputError, which the name of the scene is put before, where a band is missing."""
+    missing = [band for band in wanted if band not in bands]
+    if missing:
+        raise InputError(
+            f"has no {', '.join(missing)}, which the mask {name} needs: it has {', '.join(bands)}; take another --mask."
+        )
+    return wanted
 
 
 def classify(probabilities: Probabilities, valid: NDArray[np.bool_], cloud_from: float = 0.5) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift.clouds.masker import Probabilities
+from groundshift.clouds.masker import Probabilities, all_of
 from groundshift.errors import InputError
 from groundshift.model.bands import BANDS
 from groundshift.model.cloudmask import CLASSES
@@ -44,9 +44,7 @@ class UNet:
         Raises:
             InputError: without blue, green or red.
         """
-        absent = [name for name in NEEDED if name not in bands]
-        if absent:
-            raise InputError(f"the cloud mask unet needs bands {', '.join(NEEDED)}: {', '.join(absent)} is not there.")
+        all_of(NEEDED, bands, self.name)
         return tuple(name for name in BANDS if name in bands)
 
     def probabilities(
