@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from card import write_card
 from ground import SIZE, Bank, Ground
+from groundshift.clouds.unet import stretch
 from groundshift.nets.unet_torch import UNetTorch, export
 from real import Real
 from sky import IGNORE, Example, simulate
@@ -27,11 +28,6 @@ RGB, NIR = (1, 2, 3), 7
 TEN = (1, 2, 3, 4, 5, 6, 7, 8, 11, 12)
 REAL_SHARE = 0.18
 CLASS_WEIGHT = (1.0, 1.0, 1.3, 1.7, 1.0)
-
-
-def stretch(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As groundshift.clouds.unet stretches it."""
-    return (np.sqrt(np.clip(reflectance, 0, 1.6)) - np.float32(0.4)) * np.float32(2.5)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ground import BANDS, Image, Source, _cut, read, stack
-from sky import CLEAR, CLOUD, IGNORE, SHADOW, SNOW, THIN, Example
+from sky import CLEAR, CLOUD, IGNORE, SHADOW, THIN, Example
 
 T29_ROWS = 1200
 ALPS_DAYS = (10, 13, 20)
@@ -70,7 +70,7 @@ def by_brightness(image: Image, scl: NDArray[np.uint8], ground: float) -> NDArra
     label[shadow] = SHADOW
     label[np.isin(scl, (2, 3)) & ~shadow] = IGNORE
     label[(back > 0.025) & (scl != 5)] = IGNORE
-    label[np.isin(scl, (7,))] = IGNORE
+    label[scl == 7] = IGNORE
     label[np.isin(scl, (8, 9, 10)) & (back <= 0.06)] = IGNORE
     label[(back > 0.06) & np.isin(scl, (7, 8, 9, 10))] = THIN
     label[(back > 0.33) & np.isin(scl, (7, 8, 9, 10))] = CLOUD
@@ -128,7 +128,6 @@ def _belgium(data: Path) -> list[Scene]:
         label[(scl == 10) & (blue > 0.09)] = THIN
         label[np.isin(scl, (8, 9)) & (blue > 0.1)] = THIN
         label[np.isin(scl, (8, 9)) & (blue > 0.36)] = CLOUD
-        label[scl == 11] = IGNORE
         found.append(Scene("belgium", image[date], present, label, 0.006))
     return found
 
@@ -145,7 +144,7 @@ def textures(scenes: list[Scene]) -> list[Image]:
         for y in range(0, rows - 256 + 1, 160):
             for x in range(0, columns - 256 + 1, 160):
                 cut = depth[y : y + 256, x : x + 256]
-                if 0.08 < (cut > 0.5).mean() < 0.9 and scene.label[y : y + 256, x : x + 256].max() >= 0:
+                if 0.08 < (cut > 0.5).mean() < 0.9:
                     half = np.concatenate([cut, cut[::-1]])
                     found.append(np.concatenate([half, half[:, ::-1]], axis=1))
     return found
@@ -172,6 +171,3 @@ class Real:
                 break
         image = cut[:13] * np.float32(rng.lognormal(0, 0.08))
         return Example(image, scene.present.copy(), cut[13].astype(np.uint8), 0.6)
-
-
-__all__ = ["SNOW", "Real", "alps", "t29unu"]

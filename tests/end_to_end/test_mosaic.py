@@ -575,3 +575,6 @@ def test_the_map_of_dates_shows_days_and_the_map_of_scenes_scenes(result: Path) 
         assert (shown["date"][date == day] == day_colour(day, days)).all()
         assert (shown["scene"][scene == number] == scene_colour(number - 1, 3)).all()
     assert (shown["date"][date == 0] == 255).all()
+    report = (result / "report.html").read_text(encoding="utf-8")
+    for i, day in enumerate(days):
+        assert f".day-{i} {{ --kind: rgb({' '.join(map(str, day_colour(day, days)))}) }}" in report

@@ -14,7 +14,7 @@ from groundshift.clouds.unet import UNet
 from groundshift.io.opening import open_scene
 from groundshift.model.cloudmask import CloudClass
 
-TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12")
+NINE = ("B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12")
 ROWS = slice(1240, 1752)
 """South of what the network was trained on."""
 COLUMNS = slice(0, 640)
@@ -28,7 +28,7 @@ def irish(shared_data: Path, band: str) -> NDArray[np.uint16]:
     return stored
 
 
-@pytest.mark.parametrize("bands", [TEN, ("B02", "B03", "B04")])
+@pytest.mark.parametrize("bands", [NINE, ("B02", "B03", "B04")])
 def test_the_thick_clouds_of_a_product_are_found(shared_data: Path, bands: tuple[str, ...]) -> None:
     stored = np.stack([irish(shared_data, band) for band in bands])
     valid = (stored > 0).all(axis=0)
@@ -38,7 +38,6 @@ def test_the_thick_clouds_of_a_product_are_found(shared_data: Path, bands: tuple
     cloud = np.isin(codes, (CloudClass.CLOUD, CloudClass.THIN_CLOUD))
     assert cloud[scl == 9].mean() > 0.95
     assert cloud[np.isin(scl, (4, 5, 6))].mean() < 0.08
-    assert (codes[scl == 11] != CloudClass.NO_DATA).all()
 
 
 @pytest.mark.parametrize("name", ["S2B_33TWM_20230813", "S2A_33TWL_20230815"])

@@ -122,9 +122,9 @@ def smooth(kind: NDArray[np.uint8], radius_px: int = 1) -> NDArray[np.uint8]:
     Returns:
         (y, x). Where kinds tie, a pixel keeps its own if that is among them, else takes the lowest.
     """
-    out = np.zeros_like(kind)
     if radius_px < 1 or not kind.size:
         return kind.copy()
+    out = np.zeros_like(kind)
     _majority(np.ascontiguousarray(kind), radius_px, int(kind.max()) + 1, out)
     return out
 

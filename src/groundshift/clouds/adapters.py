@@ -1,12 +1,13 @@
-"""Cloud masks of others behind our contract; each package is an extra of its own, imported where it is used."""
+"""Cloud masks of others behind our contract; each package is an extra of its own, imported where it is used.
+
+Who makes such a mask calls :func:`check_installed` first.
+"""
 
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift.clouds.masker import Probabilities
+from groundshift.clouds.masker import Probabilities, all_of
 from groundshift.errors import InputError, MissingInputError, UsageError
 from groundshift.model.cloudmask import CLASSES, CloudClass
 
@@ -25,18 +26,18 @@ Mask = NDArray[np.bool_]
 _UKIS_BANDS = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B11": "swir16", "B12": "swir22"}
 _UKIS_LEAST_PX = 256
 _OMNI_LEAST_PX = 64
+_IMPORTED = {"ukis-csmask": "ukis_csmask.mask", "omnicloudmask": "omnicloudmask.model_utils"}
 _OMNI_MODELS = {"regnety_004": "tu-regnety_004", "edgenext_small": "tu-edgenext_small"}
 
 
-@contextmanager
-def needs(extra: str) -> Iterator[None]:
-    """Around the import of the package behind an extra.
+def check_installed(extra: str) -> None:
+    """Import the package behind an extra, to say before any work where it is missing.
 
     Raises:
         UsageError: it is not installed, and how to do so; or it is, and cannot be imported.
     """
     try:
-        yield
+        importlib.import_module(_IMPORTED.get(extra, extra))
     except ModuleNotFoundError as error:
         raise UsageError(
             f"--mask {extra} needs a package that is not installed ({error.name}): pip install 'groundshift[{extra}]'."
@@ -44,12 +45,6 @@ def needs(extra: str) -> Iterator[None]:
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"--mask {extra}: its package is installed and cannot be imported: {reason}.") from error
-
-
-def check_installed(extra: str) -> None:
-    """Import the package of a mask, to say before any work where it is missing; raises UsageError."""
-    with needs(extra):
-        importlib.import_module({"ukis-csmask": "ukis_csmask.mask"}.get(extra, extra))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +60,12 @@ class S2Cloudless:
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Its ten bands; raises InputError where one is missing."""
-        return _all_of(("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12"), bands, self.name)
+        return all_of(("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12"), bands, self.name)
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """Probability of cloud, (4, y, x); the other three are 0."""
         out = np.zeros((len(CLASSES), *valid.shape), np.float32)
-        pixels = np.where(valid, reflectance, 0)[:, valid]
+        pixels = reflectance[:, valid]
         if pixels.shape[1]:
             # one row of pixels: neighbours have no part in it
             image = np.ascontiguousarray(pixels.T)[None, None]
@@ -94,12 +89,12 @@ class UkisCsmask:
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Six bands, or the four without the short-wave infrared."""
         six = tuple(_UKIS_BANDS)
-        return six if set(six) <= set(bands) else _all_of(six[:4], bands, self.name)
+        return six if set(six) <= set(bands) else all_of(six[:4], bands, self.name)
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """0 or 1, (4, y, x): cloud and shadow."""
-        with needs(self.name):
-            from ukis_csmask.mask import CSmask
+        from ukis_csmask.mask import CSmask
+
         image, inner = _padded(np.where(valid, reflectance, 0), _UKIS_LEAST_PX)
         found = CSmask(
             img=np.ascontiguousarray(np.moveaxis(image, 0, -1)),
@@ -133,13 +128,12 @@ class OmniCloudMask:
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Red, green, near infrared."""
-        return _all_of(("B04", "B03", "B8A" if "B08" not in bands else "B08"), bands, self.name)
+        return all_of(("B04", "B03", "B8A" if "B08" not in bands else "B08"), bands, self.name)
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """Probabilities, (4, y, x); snow is always 0."""
-        with needs(self.name):
-            from omnicloudmask import predict_from_array
-        models = list(_omni_models(self.weights))
+        from omnicloudmask import predict_from_array
+
         # Every patch is normalised by itself, so the scale says nothing; 0 is no data.
         image, inner = _padded(np.where(valid, np.maximum(reflectance, 1e-4), 0), _OMNI_LEAST_PX)
         side = min(image.shape[1:])
@@ -151,7 +145,7 @@ class OmniCloudMask:
                 patch_overlap=min(300, side // 3),
                 inference_device="cpu",
                 export_confidence=True,
-                custom_models=models,
+                custom_models=list(_omni_models(self.weights)),
             )[:, *inner]
         _, thick, thin, shadow = found
         return np.where(valid, np.stack([thick, thin, shadow, np.zeros_like(thick)]), 0).astype(np.float32)
@@ -159,8 +153,8 @@ class OmniCloudMask:
 
 @lru_cache(maxsize=1)
 def _s2cloudless() -> Any:
-    with needs("s2cloudless"):
-        from s2cloudless import S2PixelCloudDetector
+    from s2cloudless import S2PixelCloudDetector
+
     return S2PixelCloudDetector(average_over=None, dilation_size=None)
 
 
@@ -175,9 +169,9 @@ def _omni_models(weights: str | None) -> tuple[Any, ...]:
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise MissingInputError(f"{weights}: holds no weights of OmniCloudMask: expected .safetensors files.")
-    with needs("omnicloudmask"):
-        import torch
-        from omnicloudmask.model_utils import load_model_from_weights
+    import torch
+    from omnicloudmask.model_utils import load_model_from_weights
+
     torch.set_num_threads(1)
     loaded = []
     for file in files:
@@ -188,19 +182,10 @@ def _omni_models(weights: str | None) -> tuple[Any, ...]:
     return tuple(loaded)
 
 
-def _all_of(wanted: tuple[str, ...], bands: Sequence[str], name: str) -> tuple[str, ...]:
-    missing = [band for band in wanted if band not in bands]
-    if missing:
-        raise InputError(
-            f"has no {', '.join(missing)}, which the mask {name} needs: it has {', '.join(bands)}; take another --mask."
-        )
-    return wanted
-
-
 def _padded(image: Floats, least: int) -> tuple[Floats, tuple[slice, slice]]:
     """An image at least so large, with zeros around, and where the image lies in it."""
     rows, columns = image.shape[1:]
     down, right = (max(0, least - n) for n in (rows, columns))
-    top, left = math.floor(down / 2), math.floor(right / 2)
+    top, left = down // 2, right // 2
     padded = np.pad(image, ((0, 0), (top, down - top), (left, right - left)))
-    return padded.astype(np.float32), (slice(top, top + rows), slice(left, left + columns))
+    return padded, (slice(top, top + rows), slice(left, left + columns))

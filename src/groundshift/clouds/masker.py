@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.errors import InputError
 from groundshift.model.cloudmask import CloudClass
 
 Probabilities = NDArray[np.float32]
@@ -54,31 +54,28 @@ class Masker(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """From which probability on a pixel is of a class."""
+def all_of(wanted: tuple[str, ...], bands: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return ``wanted``; raises InputError, which the name of the scene is put before, where a band is missing."""
+    missing = [band for band in wanted if band not in bands]
+    if missing:
+        raise InputError(
+            f"has no {', '.join(missing)}, which the mask {name} needs: it has {', '.join(bands)}; take another --mask."
+        )
+    return wanted
 
-    cloud: float = 0.5
-    thin_cloud: float = 0.5
-    shadow: float = 0.5
-    snow: float = 0.5
 
-
-def classify(
-    probabilities: Probabilities, valid: NDArray[np.bool_], thresholds: Thresholds | None = None
-) -> NDArray[np.uint8]:
+def classify(probabilities: Probabilities, valid: NDArray[np.bool_], cloud_from: float = 0.5) -> NDArray[np.uint8]:
     """Return the codes of :class:`~groundshift.model.cloudmask.CloudClass`, (y, x).
 
-    A pixel is of the most probable class among those that reach their threshold; thick and thin cloud together count
-    as the likelier of them where their sum reaches the threshold of cloud; else it is clear.
+    A pixel is of the most probable class among those that reach one half (cloud: ``cloud_from``), where thick and thin
+    cloud together count as the likelier of them; else it is clear.
     """
-    limits = thresholds or Thresholds()
     cloud, thin, shadow, snow = probabilities
     out = np.full(valid.shape, CloudClass.CLEAR, np.uint8)
-    out[snow >= limits.snow] = CloudClass.SNOW
-    out[(shadow >= limits.shadow) & (shadow > snow)] = CloudClass.SHADOW
+    out[snow >= 0.5] = CloudClass.SNOW
+    out[(shadow >= 0.5) & (shadow > snow)] = CloudClass.SHADOW
     both = cloud + thin
-    clouded = ((both >= limits.cloud) | (thin >= limits.thin_cloud)) & (both > shadow) & (both > snow)
+    clouded = (both >= cloud_from) & (both > shadow) & (both > snow)
     out[clouded] = np.where(cloud >= thin, CloudClass.CLOUD, CloudClass.THIN_CLOUD)[clouded]
     out[~valid] = CloudClass.NO_DATA
     return out

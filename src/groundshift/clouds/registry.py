@@ -1,18 +1,19 @@
-"""Cloud masks by name. Nothing is imported before it is asked for."""
+"""Cloud masks by name. No package that runs them is imported before it is asked for."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from groundshift.clouds import adapters, classification
-from groundshift.clouds.masker import Masker, Thresholds
+from groundshift.clouds.masker import Masker
+from groundshift.clouds.unet import UNet
 from groundshift.errors import InputError, UsageError
 
 AUTO = "auto"
 NAMES = ("scl", "unet", "s2cloudless", "ukis-csmask", "omnicloudmask")
-_THRESHOLDS = {"s2cloudless": Thresholds(cloud=0.4)}
+_CLOUD_FROM = {"s2cloudless": 0.4}
 """Where the authors of a mask say another probability than a half."""
 
 
@@ -41,9 +42,9 @@ def chosen(name: str, *, classified: bool) -> str:
     return "scl" if classified else "unet"
 
 
-def thresholds(name: str) -> Thresholds:
-    """From which probabilities on a mask means what it says."""
-    return _THRESHOLDS.get(name, Thresholds())
+def cloud_from(name: str) -> float:
+    """From which probability on a mask means cloud."""
+    return _CLOUD_FROM.get(name, 0.5)
 
 
 @lru_cache(maxsize=8)
@@ -56,18 +57,13 @@ def make(spec: MaskerSpec) -> Masker:
     """
     if spec.name == "scl":
         return classification.SclMasker(classes=spec.classes)
+    if spec.name == "unet":
+        return UNet(weights=Path(spec.weights) if spec.weights is not None else None)
+    if spec.name == "s2cloudless" and spec.level == "L2A":
+        raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
+    adapters.check_installed(spec.name)
     if spec.name == "s2cloudless":
-        if spec.level == "L2A":
-            raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
-        adapters.check_installed(spec.name)
         return adapters.S2Cloudless()
     if spec.name == "ukis-csmask":
-        adapters.check_installed(spec.name)
         return adapters.UkisCsmask(level=spec.level or "L2A")
-    if spec.name == "omnicloudmask":
-        adapters.check_installed(spec.name)
-        return adapters.OmniCloudMask(weights=spec.weights)
-    with adapters.needs("unet"):
-        unet = importlib.import_module("groundshift.clouds.unet")
-    made: Masker = unet.UNet(weights=spec.weights, threads=1)
-    return made
+    return adapters.OmniCloudMask(weights=spec.weights)

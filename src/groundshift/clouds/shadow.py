@@ -126,7 +126,7 @@ def filled(nir: Floats, cloud: Mask, valid: Mask) -> Floats:
         (y, x): the lowest level at which a pixel could drain to the border or to where there is no data, both of
         which stand at the 17.5 % quantile of clear ground; in steps of 0.0005, never below ``nir`` on clear ground.
 
-    Law: filling a filled surface changes nothing. Source: priority flood (Barnes et al. 2014, Comput. Geosci. 62).
+    Source: priority flood (Barnes et al. 2014, Comput. Geosci. 62).
     """
     clear = nir[valid & ~cloud]
     if not clear.size:
@@ -167,7 +167,7 @@ def search(
     region_px = max(4, round(limits.region_m / pixel_m))
     level = ground_level(nir, cloudy, water, valid, region_px)
     piece, region = _pieces(cloudy, region_px)
-    n = int(piece.max()) + 1 if piece.size else 0
+    n = int(piece.max(initial=-1)) + 1
     nothing = Casts(
         piece=piece,
         shift_px=np.zeros((n, 2), np.float32),
@@ -176,14 +176,14 @@ def search(
         level=level,
     )
     evidence = _evidence(cloudy, dark(nir, level, limits), water, valid)
-    zenith = min(sun[0], 85.0)
+    zenith, azimuth = min(sun[0], 85.0), sun[1]
     if n == 0 or zenith < 2 or not evidence.any():
         return nothing
     y, x = np.nonzero(cloudy)
     voters = y.astype(np.int32), x.astype(np.int32), cloud[y, x], piece[y, x]
     heights = _heights(limits, pixel_m, zenith)
-    swing = _swing(voters, evidence, region, heights, per_metre, sun, limits)
-    shifts = _shifts(heights, per_metre, zenith, sun[1] + swing)
+    swing = _swing(voters, evidence, region, heights, per_metre, (zenith, azimuth), limits.parallax)
+    shifts = _shifts(heights, per_metre, zenith, azimuth + swing)
     sums, seen, weight = _votes(*voters, n, evidence, shifts)
     best = _chosen(sums, weight, region)
     rows = np.arange(n)
@@ -192,7 +192,7 @@ def search(
     share = (hit / np.maximum(shown, 1e-6) - low) / (high - low)
     kind = np.where((shown > 0) & (hit > 0), CAST, 0).astype(np.uint8)
     kind[(kind > 0) & (share >= _SURE_SHARE) & (shown >= _SURE_PX)] = SURE
-    return Casts(piece=piece, shift_px=shifts[best], kind=kind, height_m=heights[best].astype(np.float32), level=level)
+    return replace(nothing, shift_px=shifts[best], kind=kind, height_m=heights[best].astype(np.float32))
 
 
 def cast(
@@ -215,29 +215,6 @@ def cast(
     shift = np.rint(casts.shift_px * factor).astype(np.int32)
     _cast(np.ascontiguousarray(cloud), *origin, casts.piece, shift, casts.kind, factor, y0, x0, out)
     return out
-
-
-def _bright(nir: Floats, ground: Mask, side: int) -> Floats:
-    """(y, x) near infrared of bright ground: a quantile of each region and its neighbours, smooth between."""
-    from scipy import ndimage
-
-    if not ground.any():
-        return np.zeros(nir.shape, np.float32)
-    rows, columns = (max(1, round(n / side)) for n in nir.shape)
-    edges = [np.linspace(0, n, k + 1).round().astype(int) for n, k in zip(nir.shape, (rows, columns), strict=True)]
-    everywhere = float(np.quantile(nir[ground], _BRIGHT_QUANTILE))
-    grid = np.full((rows, columns), everywhere, np.float32)
-    for i in range(rows):
-        for j in range(columns):
-            (y0, y1), (x0, x1) = (
-                (edge[max(0, k - 1)], edge[min(len(edge) - 1, k + 2)]) for edge, k in zip(edges, (i, j), strict=True)
-            )
-            own = nir[y0:y1:2, x0:x1:2][ground[y0:y1:2, x0:x1:2]]
-            if own.size >= 400:
-                grid[i, j] = np.quantile(own, _BRIGHT_QUANTILE)
-    places = [(np.arange(n) + 0.5) * k / n - 0.5 for n, k in zip(nir.shape, (rows, columns), strict=True)]
-    at = np.meshgrid(*places, indexing="ij", sparse=False)
-    return np.asarray(ndimage.map_coordinates(grid, at, order=1, mode="nearest"), np.float32)
 
 
 def shaded(
@@ -278,7 +255,30 @@ def _near_px(factor: int) -> float:
     return 1.0 + 0.5 * factor
 
 
-# ---- pieces and their heights --------------------------------------------------------------------------------------
+# ---- levels, pieces and their heights ------------------------------------------------------------------------------
+
+
+def _bright(nir: Floats, ground: Mask, side: int) -> Floats:
+    """(y, x) near infrared of bright ground: a quantile of each region and its neighbours, smooth between."""
+    from scipy import ndimage
+
+    if not ground.any():
+        return np.zeros(nir.shape, np.float32)
+    rows, columns = (max(1, round(n / side)) for n in nir.shape)
+    edges = [np.linspace(0, n, k + 1).round().astype(int) for n, k in zip(nir.shape, (rows, columns), strict=True)]
+    everywhere = float(np.quantile(nir[ground], _BRIGHT_QUANTILE))
+    grid = np.full((rows, columns), everywhere, np.float32)
+    for i in range(rows):
+        for j in range(columns):
+            (y0, y1), (x0, x1) = (
+                (edge[max(0, k - 1)], edge[min(len(edge) - 1, k + 2)]) for edge, k in zip(edges, (i, j), strict=True)
+            )
+            own = nir[y0:y1:2, x0:x1:2][ground[y0:y1:2, x0:x1:2]]
+            if own.size >= 400:
+                grid[i, j] = np.quantile(own, _BRIGHT_QUANTILE)
+    places = [(np.arange(n) + 0.5) * k / n - 0.5 for n, k in zip(nir.shape, (rows, columns), strict=True)]
+    at = np.meshgrid(*places, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(grid, at, order=1, mode="nearest"), np.float32)
 
 
 def _pieces(cloudy: Mask, side: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -330,7 +330,7 @@ def _shifts(
 _SWINGS = 3
 _SWING_VOTERS = 60_000
 _SWING_GAIN = 1.03
-"""By how much another direction has to be better than the sun's own."""
+"""By how much another direction has to be better than those nearer to the sun's own."""
 
 
 def _swing(
@@ -340,21 +340,21 @@ def _swing(
     heights: NDArray[np.float64],
     per_metre: NDArray[np.floating],
     sun: tuple[float, float],
-    limits: ShadowOptions,
+    parallax: float,
 ) -> float:
     """Degrees by which shadows lie beside the sun's direction, for all clouds: the view is not from straight above."""
     y, x, share, piece = (each[:: max(1, len(each) // _SWING_VOTERS)] for each in voters)
-    zenith = min(sun[0], 85.0)
-    most = math.degrees(math.atan(limits.parallax / math.tan(math.radians(zenith))))
+    zenith, azimuth = sun
+    most = math.degrees(math.atan(parallax / math.tan(math.radians(zenith))))
     coarse = heights[:: max(1, len(heights) // 100)]
     place = np.unique(region, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int32)
     best, gain = 0.0, -math.inf
     for k in sorted(range(-_SWINGS, _SWINGS + 1), key=abs):
         swing = most * k / _SWINGS
-        shifts = _shifts(coarse, per_metre, zenith, sun[1] + swing)
+        shifts = _shifts(coarse, per_metre, zenith, azimuth + swing)
         sums, _, _ = _votes(y, x, share, place[piece], int(place.max()) + 1, evidence, shifts)
         found = float(sums.max(axis=1).clip(0).sum())
-        if found > gain * (_SWING_GAIN if k else 1) or k == 0:
+        if found > gain * _SWING_GAIN:
             best, gain = swing, found
     return best
 

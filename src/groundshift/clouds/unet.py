@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift.clouds.masker import Probabilities
-from groundshift.errors import InputError, UsageError
+from groundshift.clouds.masker import Probabilities, all_of
+from groundshift.errors import InputError
 from groundshift.model.bands import BANDS
 from groundshift.model.cloudmask import CLASSES
 from groundshift.nets.runtime import WEIGHTS, load
@@ -20,11 +20,10 @@ NEEDED = ("B02", "B03", "B04")
 _COARSEST = 16
 """Pixels of the input that a pixel of the network's coarsest grid spans."""
 _TILE = 512
-_HALO = 96
 _BRIGHTEST = 1.6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UNet:
     """A :class:`~groundshift.clouds.masker.Masker`; the model card beside the weights says what it was trained on.
 
@@ -34,26 +33,10 @@ class UNet:
 
     weights: Path | None = None
     """ONNX file with its card beside it; None: the one that ships."""
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise UsageError(f"threads = {self.threads}: expected 1 or more.")
-
-    @property
-    def name(self) -> str:
-        """As it is named on the command line."""
-        return "unet"
-
-    @property
-    def resolution_m(self) -> float:
-        """Pixel size that it was trained for, metres."""
-        return 20.0
-
-    @property
-    def halo_px(self) -> int:
-        """Pixels at that size that a block must know beyond its border."""
-        return _HALO
+    name: str = "unet"
+    resolution_m: float = 20.0
+    """Pixel size that it was trained for."""
+    halo_px: int = 96
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """All bands of the instrument that there are, in its order.
@@ -61,9 +44,7 @@ class UNet:
         Raises:
             InputError: without blue, green or red.
         """
-        absent = [name for name in NEEDED if name not in bands]
-        if absent:
-            raise InputError(f"the cloud mask unet needs bands {', '.join(NEEDED)}: {', '.join(absent)} is not there.")
+        all_of(NEEDED, bands, self.name)
         return tuple(name for name in BANDS if name in bands)
 
     def probabilities(
@@ -86,14 +67,14 @@ class UNet:
         if unknown or len(bands) != len(reflectance):
             raise InputError(f"{len(reflectance)} layers named {', '.join(bands)}: expected a band name for each.")
         out = np.zeros((len(CLASSES), *valid.shape), np.float32)
-        for tile in tiles(valid.shape, _TILE, _HALO):
+        for tile in tiles(valid.shape, _TILE, self.halo_px):
             if valid[tile.keep].any():
                 found = self._run(reflectance[:, *tile.read], bands, valid[tile.read])
                 out[:, *tile.keep] = np.where(valid[tile.keep], found[:, *tile.inner], 0)
         return out
 
     def _run(self, reflectance: NDArray[np.float32], bands: Sequence[str], valid: NDArray[np.bool_]) -> Probabilities:
-        network = load(self.weights or WEIGHTS / "cloud_unet.onnx", self.threads)
+        network = load(self.weights or WEIGHTS / "cloud_unet.onnx")
         order = network.card.bands
         rows, columns = valid.shape
         padded = (-(-rows // _COARSEST) * _COARSEST, -(-columns // _COARSEST) * _COARSEST)

@@ -22,7 +22,8 @@ from groundshift.errors import InputError, UsageError
 
 Labels = NDArray[np.int16]
 Mask = NDArray[np.bool_]
-Scenes = NDArray[np.floating] | Iterable[NDArray[np.floating]]
+Scenes = Iterable[NDArray[np.floating]]
+"""(band, y, x) each; one array (scene, band, y, x) is that too."""
 
 NONE = -1
 """Label of a pixel that no scene can give."""
@@ -91,10 +92,7 @@ def _extremes(stack: Scenes, valid: Mask) -> tuple[NDArray[np.floating], ...]:
         holds = valid[seen]
         seen += 1
         if found is None:
-            full = image.dtype.type
-            found = (
-                np.full(image.shape, full(-np.inf)), np.full(image.shape, full(np.inf)), np.zeros(image.shape, full)
-            )  # fmt: skip
+            found = np.full_like(image, -np.inf), np.full_like(image, np.inf), np.zeros_like(image)
         high, low, whole = found
         np.maximum(high, image, out=high, where=holds)
         np.minimum(low, image, out=low, where=holds)

@@ -84,14 +84,9 @@ def atomic(
     target = Path(path)
     if not force and os.path.lexists(target):
         raise OutputError(f"cannot write {target}: it exists already; use --force to replace it.")
-    with writing(named or target, needed):
-        folder, lock = _claim(target.parent)
-        try:
-            yield folder / target.name
-            publish(folder, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+    with writing(named or target, needed), _claimed(target.parent) as folder:
+        yield folder / target.name
+        publish(folder, target)
 
 
 @contextlib.contextmanager
@@ -101,13 +96,10 @@ def scratch(parent: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be made.
     """
-    with writing(Path(parent)):
-        folder, lock = _claim(Path(parent))
-    try:
+    with contextlib.ExitStack() as stack:
+        with writing(Path(parent)):
+            folder = stack.enter_context(_claimed(Path(parent)))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, force: bool = True) -> None:
@@ -135,14 +127,20 @@ def sweep(folder: str | os.PathLike[str]) -> int:
     return removed
 
 
-def _claim(parent: Path) -> tuple[Path, int]:
+@contextlib.contextmanager
+def _claimed(parent: Path) -> Iterator[Path]:
+    """A temporary folder that is locked, and removed in the end."""
     folder = parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
     folder.mkdir()
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     # Some network file systems cannot lock a folder; there, nothing is ever swept either.
     with contextlib.suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return folder, lock
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def publish(folder: Path, target: Path) -> None:

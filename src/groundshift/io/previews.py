@@ -83,7 +83,7 @@ class Glance:
             return found
         if not set(COLOURS) <= set(self.scene.bands):
             return None
-        if isinstance(self.reader, FilesetReader):
+        if isinstance(self.reader, FilesetReader) and not any(self.reader.stored[band].masks for band in COLOURS):
             return _overviews(self.reader, geobox)
         return _averaged(self.reader, geobox)
 
@@ -153,26 +153,21 @@ def _safe(reader: SafeReader, over: GeoBox) -> Picture | None:
     return _from_display(values, own, "preview")
 
 
-def _overviews(reader: FilesetReader, geobox: GeoBox) -> Picture | None:
+def _overviews(reader: FilesetReader, geobox: GeoBox) -> Picture:
     """Bands, thinned by GDAL to about the pixels that are asked for; overviews are used where there are some."""
-    layers, valid, own = [], None, None
+    first = reader.stored[COLOURS[0]].info.geobox
+    own = _stretched(_thinned(first, geobox), first)
+    layers, valid = [], np.ones(own.shape, bool)
     for band in COLOURS:
-        stored = reader.stored.get(band)
-        if stored is None:
-            return None
+        stored = reader.stored[band]
         info = stored.info
-        if own is None:
-            own = _stretched(_thinned(info.geobox, geobox), info.geobox)
         with drivers.opened(stored.path) as dataset, decoding(stored.path, band):
             dn = dataset.read(stored.index, out_shape=own.shape, resampling=Resampling.average)
-            seen = dataset.read_masks(stored.index, out_shape=own.shape) > 0
-        here = seen & (dn != 0) if info.nodata is None and dn.dtype.kind == "u" else seen
-        if info.nodata is not None:
-            here = here & (dn != info.nodata)
+            valid &= dataset.read_masks(stored.index, out_shape=own.shape) > 0
+        valid &= np.isfinite(dn)
+        if info.nodata is not None or dn.dtype.kind == "u":
+            valid &= dn != (info.nodata or 0)
         layers.append((dn.astype(np.float32) + info.offset) * info.scale)
-        valid = here if valid is None else valid & here
-    assert own is not None
-    assert valid is not None
     rgb = np.where(valid, np.stack(layers), 0).astype(np.float32)
     return Picture(rgb=rgb, valid=valid, geobox=own, source="overviews")
 
@@ -187,10 +182,9 @@ def _thinned(native: GeoBox, geobox: GeoBox) -> tuple[int, int]:
 
 def _averaged(reader: Reader, geobox: GeoBox) -> Picture:
     pixels = reader.read(list(COLOURS), geobox)
-    infos = [reader.scene.bands[band] for band in COLOURS]
-    scale, offset = (np.array([getattr(info, key) for info in infos], np.float32) for key in ("scale", "offset"))
+    infos = (reader.scene.bands[band] for band in COLOURS)
     valid = np.asarray(pixels.valid.all(axis=0))
-    rgb = (pixels.dn.astype(np.float32) + offset[:, None, None]) * scale[:, None, None]
+    rgb = [(dn.astype(np.float32) + info.offset) * info.scale for dn, info in zip(pixels.dn, infos, strict=True)]
     return Picture(rgb=np.where(valid, rgb, 0).astype(np.float32), valid=valid, geobox=geobox, source="bands")
 
 

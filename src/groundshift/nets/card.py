@@ -6,26 +6,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from groundshift.errors import MissingInputError, ProductError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is said of a network. The file may say more (data, figures, limits); this is what running it needs."""
+    """What running a network needs to know; the file says more (data, licence, figures, limits)."""
 
-    name: str
-    version: str
-    licence: str
     sha256: str
     bands: tuple[str, ...]
     """Names of the bands, in the order of the input's layers."""
-    classes: tuple[str, ...]
-    """What the layers of the output are of, in their order."""
-    resolution_m: float
-    text: dict[str, Any]
-    """The whole file."""
 
 
 def card_of(weights: Path) -> Path:
@@ -43,16 +34,7 @@ def read_card(weights: Path) -> Card:
     path = card_of(weights)
     try:
         text = json.loads(path.read_text("utf-8"))
-        return Card(
-            name=str(text["name"]),
-            version=str(text["version"]),
-            licence=str(text["licence"]),
-            sha256=str(text["sha256"]),
-            bands=tuple(map(str, text["bands"])),
-            classes=tuple(map(str, text["classes"])),
-            resolution_m=float(text["resolution_m"]),
-            text=text,
-        )
+        return Card(sha256=str(text["sha256"]), bands=tuple(map(str, text["bands"])))
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no model card; the weights need theirs beside them.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Networks as they run: ONNX on the processor, few threads, the weights checked once a process."""
+"""Networks as they run: ONNX on the processor, one thread, the weights checked once a process."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ class Network:
 
 
 @cache
-def load(weights: Path, threads: int = 1) -> Network:
+def load(weights: Path) -> Network:
     """Open a network, once a process.
 
     Args:
         weights: ONNX file, its card beside it.
-        threads: of one run; work is spread over processes, so 1 is right there.
 
     Raises:
         MissingInputError: weights or card are absent.
@@ -45,7 +44,8 @@ def load(weights: Path, threads: int = 1) -> Network:
 
     card, content = verified(weights)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Work is spread over processes.
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3

@@ -231,12 +231,10 @@ def _screened(each: Glance, seen: Seen, inside: NDArray[np.bool_], total: float)
 
 
 def _card(found: Screened, seen: Seen, inside: NDArray[np.bool_]) -> Card:
-    clear = seen.valid & ~seen.cloud
     return Card(
         rgb=seen.rgb,
         valid=seen.valid,
         cloud=seen.cloud,
-        clear=clear,
         inside=inside,
         title="  ".join(
             (found.date or "no date", f"cloud {_percent(found.cloud_percent)}", f"data {_percent(found.data_percent)}")

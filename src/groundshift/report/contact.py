@@ -27,8 +27,7 @@ class Card:
     """(3, y, x) reflectance; None: its clouds are drawn instead."""
     valid: NDArray[np.bool_]
     cloud: NDArray[np.bool_]
-    clear: NDArray[np.bool_]
-    """(y, x): what the brightness of all pictures is fitted to."""
+    """(y, x): the brightness of all pictures is fitted to what it leaves clear."""
     inside: NDArray[np.bool_]
     """(y, x) the area of interest; the rest is dimmed."""
     title: str
@@ -37,8 +36,8 @@ class Card:
 
 def sheet(cards: Sequence[Card]) -> Picture:
     """Draw the cards in rows, all with one stretch; RGB (y, x, 3)."""
-    coloured = [(card.rgb, card.clear & card.inside) for card in cards if card.rgb is not None]
-    law = pictures.common_stretch(*coloured) if coloured else pictures.common_stretch()
+    coloured = [(card.rgb, card.valid & ~card.cloud & card.inside) for card in cards if card.rgb is not None]
+    law = pictures.common_stretch(*coloured)
     columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(cards)))))
     rows = -(-len(cards) // columns)
     wide, high = _CELL_PX + _GAP_PX, _CELL_PX + _CAPTION_PX + _GAP_PX

@@ -75,9 +75,9 @@ class MosaicReport:
 
 def render(report: MosaicReport) -> str:
     """Render a report as one HTML document, under the laws of :func:`groundshift.report.page.render`."""
-    colours = "\n".join(
-        f".scene-{row.number} {{ --kind: rgb({' '.join(map(str, row.color))}) }}" for row in report.scenes
-    )
+    coloured = [(f"scene-{row.number}", row.color) for row in report.scenes]
+    coloured += [(f"day-{i}", colour) for i, (_, colour) in enumerate(report.days)]
+    colours = "\n".join(f".{name} {{ --kind: rgb({' '.join(map(str, colour))}) }}" for name, colour in coloured)
     style = page.source("page.css") + page.source("mosaic.css") + colours + "\n"
     shown = {name: page.embed(encoded) for name, encoded in report.pictures.items()}
     return (

@@ -77,7 +77,7 @@ def test_s2cloudless_tells_cloud_from_grass_pixel_by_pixel() -> None:
     grass = np.array([0.12, 0.10, 0.09, 0.06, 0.10, 0.22, 0.28, 0.30, 0.32, 0.1, 0.002, 0.18, 0.09], np.float32)
     image = np.stack([grass[rows], CLOUD_SPECTRUM[rows], CLOUD_SPECTRUM[rows]], axis=1)[:, None]
     chances = masker.probabilities(image, bands, np.array([[True, True, False]]))
-    codes = classify(chances, np.array([[True, True, False]]), registry.thresholds("s2cloudless"))
+    codes = classify(chances, np.array([[True, True, False]]), registry.cloud_from("s2cloudless"))
     assert codes.tolist() == [[CloudClass.CLEAR, CloudClass.CLOUD, CloudClass.NO_DATA]]
 
 

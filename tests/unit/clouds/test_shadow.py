@@ -50,7 +50,6 @@ def test_pits_are_filled_to_their_rim(seed: int) -> None:
     expected = flooded(np.where(cloud, np.minimum(nir, lid), nir), valid, float(rim))
     found = shadow.filled(nir, cloud, valid)
     np.testing.assert_allclose(found, expected, atol=2 * shadow._STEP)
-    np.testing.assert_array_equal(shadow.filled(found + 1e-5, np.zeros_like(valid), valid) >= found - 1e-6, True)
 
 
 def test_a_shadow_that_runs_out_of_the_image_is_dark_beside_the_bright_ground() -> None:

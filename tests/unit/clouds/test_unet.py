@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from groundshift.clouds import registry
 from groundshift.clouds.masker import Masker, classify
+from groundshift.clouds.registry import MaskerSpec
 from groundshift.clouds.unet import UNet
-from groundshift.errors import InputError, MissingInputError, ProductError, UsageError
+from groundshift.errors import InputError, MissingInputError, ProductError
 from groundshift.model.bands import BANDS
 from groundshift.model.cloudmask import CloudClass
 from groundshift.model.grid import Window
@@ -100,7 +102,7 @@ def test_blocks_with_their_halo_give_what_the_whole_gives() -> None:
 
 def test_bands_are_asked_for_in_the_order_of_the_instrument() -> None:
     assert UNet().choose(["B12", "B08", "SCL", "B02", "B04", "B03"]) == ("B02", "B03", "B04", "B08", "B12")
-    with pytest.raises(InputError, match=r"needs bands B02, B03, B04: B03 is not there"):
+    with pytest.raises(InputError, match="has no B03, which the mask unet needs: it has B02, B04; take another"):
         UNet().choose(["B02", "B04"])
 
 
@@ -113,24 +115,25 @@ def test_names_that_are_no_bands_are_refused() -> None:
 
 
 def test_it_travels_to_workers_without_its_weights() -> None:
-    mask = UNet(threads=2)
-    UNet(threads=2).probabilities(np.zeros((3, 16, 16), np.float32), ("B02", "B03", "B04"), np.ones((16, 16), bool))
+    mask = UNet()
+    mask.probabilities(np.zeros((3, 16, 16), np.float32), ("B02", "B03", "B04"), np.ones((16, 16), bool))
     assert len(pickle.dumps(mask)) < 500
     assert copy.deepcopy(mask) == mask
 
 
-def test_weights_by_path_must_be_those_of_their_card(tmp_path: Path) -> None:
-    valid, image, bands = np.ones((16, 16), bool), np.zeros((3, 16, 16), np.float32), ("B02", "B03", "B04")
-    with pytest.raises(MissingInputError):
-        UNet(tmp_path / "none.onnx").probabilities(image, bands, valid)
-    for ending in (".onnx", ".json"):
-        shutil.copy(WEIGHTS / f"cloud_unet{ending}", tmp_path)
-    with (tmp_path / "cloud_unet.onnx").open("ab") as file:
+def test_weights_are_named_by_path_and_must_be_those_of_their_card(tmp_path: Path) -> None:
+    def probabilities(weights: str) -> Image:
+        image = np.full((3, 16, 16), 0.3, np.float32)
+        made = registry.make(MaskerSpec(name="unet", weights=str(tmp_path / weights)))
+        return made.probabilities(image, ("B02", "B03", "B04"), np.ones((16, 16), bool))
+
+    with pytest.raises(MissingInputError, match=r"none\.onnx"):
+        probabilities("none.onnx")
+    for name in ("good", "bad"):
+        for ending in (".onnx", ".json"):
+            shutil.copy(WEIGHTS / f"cloud_unet{ending}", tmp_path / f"{name}{ending}")
+    assert probabilities("good.onnx").any()
+    with (tmp_path / "bad.onnx").open("ab") as file:
         file.write(b"x")
     with pytest.raises(ProductError, match="SHA-256"):
-        UNet(tmp_path / "cloud_unet.onnx").probabilities(image, bands, valid)
-
-
-def test_threads_are_at_least_one() -> None:
-    with pytest.raises(UsageError):
-        UNet(threads=0)
+        probabilities("bad.onnx")
