@@ -127,8 +127,10 @@ class OmniCloudMask:
     halo_px: int = 128
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
-        """Red, green, near infrared."""
-        return all_of(("B04", "B03", "B8A" if "B08" not in bands else "B08"), bands, self.name)
+        """Red, green, near infrared; raises where its weights are not there."""
+        chosen = all_of(("B04", "B03", "B8A" if "B08" not in bands else "B08"), bands, self.name)
+        _omni_files(self.weights)
+        return chosen
 
     def probabilities(self, reflectance: Floats, bands: Sequence[str], valid: Mask) -> Probabilities:
         """Probabilities, (4, y, x); snow is always 0."""
@@ -158,8 +160,7 @@ def _s2cloudless() -> Any:
     return S2PixelCloudDetector(average_over=None, dilation_size=None)
 
 
-@lru_cache(maxsize=2)
-def _omni_models(weights: str | None) -> tuple[Any, ...]:
+def _omni_files(weights: str | None) -> list[Path]:
     if weights is None:
         raise UsageError(
             "--mask omnicloudmask comes without weights: fetch those of its version 4 and name their folder with "
@@ -169,12 +170,17 @@ def _omni_models(weights: str | None) -> tuple[Any, ...]:
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise MissingInputError(f"{weights}: holds no weights of OmniCloudMask: expected .safetensors files.")
+    return files
+
+
+@lru_cache(maxsize=2)
+def _omni_models(weights: str | None) -> tuple[Any, ...]:
     import torch
     from omnicloudmask.model_utils import load_model_from_weights
 
     torch.set_num_threads(1)
     loaded = []
-    for file in files:
+    for file in _omni_files(weights):
         name = next((model for key, model in _OMNI_MODELS.items() if key in file.name), None)
         if name is None:
             raise InputError(f"{file}: is of no network of version 4 ({', '.join(_OMNI_MODELS)}).")

@@ -58,7 +58,7 @@ def make(spec: MaskerSpec) -> Masker:
     if spec.name == "scl":
         return classification.SclMasker(classes=spec.classes)
     if spec.name == "unet":
-        return UNet(weights=Path(spec.weights) if spec.weights is not None else None)
+        return UNet() if spec.weights is None else UNet(weights=Path(spec.weights))
     if spec.name == "s2cloudless" and spec.level == "L2A":
         raise InputError("is Level-2A, and the mask s2cloudless knows Level-1C only: take --mask scl or unet.")
     adapters.check_installed(spec.name)

@@ -13,6 +13,7 @@ from groundshift.clouds.masker import Probabilities, all_of
 from groundshift.errors import InputError
 from groundshift.model.bands import BANDS
 from groundshift.model.cloudmask import CLASSES
+from groundshift.nets.card import verified
 from groundshift.nets.runtime import WEIGHTS, load
 from groundshift.nets.tiling import tiles
 
@@ -31,21 +32,22 @@ class UNet:
     no probability by more than 0.01; blocks that begin elsewhere lie differently on the network's coarse grids.
     """
 
-    weights: Path | None = None
-    """ONNX file with its card beside it; None: the one that ships."""
+    weights: Path = WEIGHTS / "cloud_unet.onnx"
+    """ONNX file with its card beside it."""
     name: str = "unet"
     resolution_m: float = 20.0
     """Pixel size that it was trained for."""
     halo_px: int = 96
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
-        """All bands of the instrument that there are, in its order.
+        """All bands that there are of those that the network knows, in its order.
 
         Raises:
             InputError: without blue, green or red.
+            MissingInputError, ProductError: the weights or their card are absent or damaged.
         """
         all_of(NEEDED, bands, self.name)
-        return tuple(name for name in BANDS if name in bands)
+        return tuple(name for name in verified(self.weights)[0].bands if name in bands)
 
     def probabilities(
         self, reflectance: NDArray[np.float32], bands: Sequence[str], valid: NDArray[np.bool_]
@@ -74,7 +76,7 @@ class UNet:
         return out
 
     def _run(self, reflectance: NDArray[np.float32], bands: Sequence[str], valid: NDArray[np.bool_]) -> Probabilities:
-        network = load(self.weights or WEIGHTS / "cloud_unet.onnx")
+        network = load(self.weights)
         order = network.card.bands
         rows, columns = valid.shape
         padded = (-(-rows // _COARSEST) * _COARSEST, -(-columns // _COARSEST) * _COARSEST)

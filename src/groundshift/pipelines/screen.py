@@ -129,7 +129,7 @@ def run(
                     dropped.append((each.scene.name, "nothing to look at"))
                 else:
                     found.append(_screened(each, seen, inside, total))
-                    cards.append(_card(found[-1], seen, inside))
+                    cards.append(contact.thinned(_card(found[-1], seen, inside)))
             advance(1)
     if not found:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])

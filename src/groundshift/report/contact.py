@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,14 @@ class Card:
     """(y, x) the area of interest; the rest is dimmed."""
     title: str
     subtitle: str
+
+
+def thinned(card: Card) -> Card:
+    """A card of no more pixels than its picture on a sheet needs, so that those of many scenes fit in memory."""
+    step = max(1, max(card.valid.shape) // _CELL_PX)
+    every = slice(None, None, step)
+    layers = {name: getattr(card, name)[..., every, every].copy() for name in ("valid", "cloud", "inside")}
+    return replace(card, rgb=None if card.rgb is None else card.rgb[..., every, every].copy(), **layers)
 
 
 def sheet(cards: Sequence[Card]) -> Picture:

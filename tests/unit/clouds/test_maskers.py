@@ -58,9 +58,9 @@ def test_a_mask_names_the_bands_that_are_missing(masker: adapters.S2Cloudless) -
 
 def test_the_weights_of_omnicloudmask_are_named_by_path(tmp_path: object) -> None:
     with pytest.raises(UsageError, match="--weights"):
-        adapters._omni_models(None)
+        adapters.OmniCloudMask().choose(["B03", "B04", "B08"])
     with pytest.raises(MissingInputError, match="holds no weights"):
-        adapters._omni_models(str(tmp_path))
+        adapters.OmniCloudMask(weights=str(tmp_path)).choose(["B03", "B04", "B08"])
 
 
 def test_auto_is_the_classification_where_there_is_one() -> None:
