@@ -18,7 +18,7 @@ pytest.importorskip("groundshift.pipelines.change")
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
-COMMANDS = ("", "change", "run", "evaluate", "demo", "doctor")
+COMMANDS = ("change", "run", "evaluate", "demo", "doctor", "mosaic", "select", "clouds", "screen")
 PRODUCT = re.compile(r"S2[ABCD]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T56HKH_\d{8}T\d{6}(\.SAFE)?\.zip")
 NEPEAN = "POLYGON((150.64 -33.49, 150.67 -33.49, 150.67 -33.515, 150.64 -33.515, 150.64 -33.49))"
 SMALL = (480, 480)
@@ -104,25 +104,29 @@ def test_demo_leaves_two_products_under_real_names_and_a_result_that_finds_the_f
     assert found["scores"]["auc"]["value"] > 0.9
 
 
-def test_demo_again_gives_the_same(place: Path) -> None:
-    before = pixels(place / "demo" / "result")
-    done(place, "groundshift demo --quiet")
-    assert pixels(place / "demo" / "result") == before
+def examples(place: Path, command: str) -> list[str]:
+    lines = done(place, f"{command} --help").partition("Examples:\n")[2].splitlines()
+    assert len(lines) == 2
+    return [line.strip() for line in lines]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_of_help_run_as_they_are_printed(command: str, place: Path) -> None:
-    examples = done(place, f"groundshift {command} --help").partition("Examples:\n")[2].splitlines()
-    assert len(examples) == 2
-    for line in examples:
-        done(place, line.strip() + (" --force" if "change" in line.split() else ""))
+    before = pixels(place / "demo" / "result")
+    for line in examples(place, f"groundshift {command}"):
+        done(place, line + (" --force" if "change" in line.split() else ""))
+    # said again, the demo gives the same
+    assert pixels(place / "demo" / "result") == before
+
+
+def test_the_examples_of_the_whole_are_those_of_its_commands(place: Path) -> None:
+    of_commands = [*examples(place, "groundshift demo"), *examples(place, "groundshift change")]
+    assert set(examples(place, "groundshift")) <= set(of_commands)
 
 
 def test_the_examples_of_s2cd_run_as_they_are_printed(place: Path) -> None:
-    examples = done(place, "S2-CD --help").partition("Examples:\n")[2].splitlines()
-    assert len(examples) == 2
-    for line in examples:
-        done(place, f"{line.strip()} --force")
+    for line in examples(place, "S2-CD"):
+        done(place, f"{line} --force")
 
 
 def test_a_saved_job_run_again_gives_identical_maps(place: Path) -> None:

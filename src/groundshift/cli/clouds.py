@@ -13,8 +13,8 @@ from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
 
 EXAMPLES = examples(
-    "groundshift clouds demo/products/S2A*.zip --out clouds.tif",
-    "groundshift clouds demo/products/S2A*.zip --out grown.tif --cloud-dilation 150 --resolution 60",
+    "groundshift clouds demo/products/*20210325*.zip --out clouds.tif",
+    "groundshift clouds demo/products/*20210325*.zip --out grown.tif --cloud-dilation 150 --resolution 60",
 )
 _READ, _MASK, _RUN = "Reading", "Masking", "Running"
 
