@@ -44,6 +44,16 @@ class Window:
             min(shape[1], self.x1 + halo_px),
         )
 
+    def shared(self, other: Window) -> Window | None:
+        """The part that two windows share; None where there is none."""
+        y0, y1 = max(self.y0, other.y0), min(self.y1, other.y1)
+        x0, x1 = max(self.x0, other.x0), min(self.x1, other.x1)
+        return Window(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
+
+    def within(self, outer: Window) -> Window:
+        """The same pixels, counted from the first pixel of another window."""
+        return Window(self.y0 - outer.y0, self.y1 - outer.y0, self.x0 - outer.x0, self.x1 - outer.x0)
+
 
 def blocks(shape: tuple[int, int], rows: int, columns: int | None = None) -> Iterator[Window]:
     """Cut a grid into blocks, row by row. Law: every pixel lies in exactly one."""

@@ -141,8 +141,7 @@ def cloud(work: Block) -> tuple[int, int]:
     values = stored[[work.bands.index(band) for band in chosen]] * np.float32(work.scale)
     layers = _means(values, work.factor)
     codes = classify(masker.probabilities(np.where(valid, layers, 0), chosen, valid), valid)
-    y, x = work.window.y0 - wide.y0, work.window.x0 - wide.x0
-    inner = codes[y : y + work.window.shape[0], x : x + work.window.shape[1]]
+    inner = codes[work.window.within(wide).slices]
     clouded = (inner == CloudClass.CLOUD) | (inner == CloudClass.THIN_CLOUD)
     return int(clouded.sum()), int((inner != CloudClass.NO_DATA).sum())
 

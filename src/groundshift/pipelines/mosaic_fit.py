@@ -92,9 +92,8 @@ def _audit(state: Run) -> None:
 def _balance(state: Run) -> Balance:
     """One adjustment over all overlaps, each of which is described by a worker."""
     seen = state.thinned
-    pairs = [
-        (i, j) for i, j in itertools.combinations(range(len(seen)), 2) if seen[i].shared(seen[j].window) is not None
-    ]
+    every = itertools.combinations(range(len(seen)), 2)
+    pairs = [(i, j) for i, j in every if seen[i].window.shared(seen[j].window) is not None]
     most = balance.BalanceOptions().sample_pixels
     sample = int(np.clip(_SAMPLE_CELLS // max(len(pairs), 1), _FEWEST_CELLS, most))
     work = [Overlap(seen[i], seen[j], sample) for i, j in pairs]

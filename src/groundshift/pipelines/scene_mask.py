@@ -458,8 +458,7 @@ def finish(work: _End) -> None:
         shaded = _shaded(work, wide) & ((codes == CloudClass.CLEAR) | (codes == CloudClass.SNOW))
         codes[shaded] = CloudClass.SHADOW
     codes = grown(codes, cloud_px, shadow_px)
-    y, x = work.window.y0 - wide.y0, work.window.x0 - wide.x0
-    codes = codes[y : y + work.window.shape[0], x : x + work.window.shape[1]]
+    codes = codes[work.window.within(wide).slices]
     if work.area is not None:
         codes[~vector.rasterise_mask(work.area, work.plan.grid, work.window)] = CloudClass.NO_DATA
     work.out.write(work.window, codes, 0)
@@ -508,8 +507,7 @@ def _shaded(work: _End, window: Window) -> NDArray[np.bool_]:
     nir = (dn.astype(np.float32) - 1) * np.float32(_NIR_STEP)
     rows, columns = np.arange(near.y0, near.y1) // factor, np.arange(near.x0, near.x1) // factor
     found = shadow.shaded(thrown, nir, casts.level[np.ix_(rows, columns)], wet > 0, factor) & (dn > 0)
-    y, x = window.y0 - near.y0, window.x0 - near.x0
-    return np.asarray(found[y : y + window.shape[0], x : x + window.shape[1]])
+    return np.asarray(found[window.within(near).slices])
 
 
 def over_area(made: MaskPlan, aoi: str) -> tuple[MaskPlan, BaseGeometry]:
