@@ -24,7 +24,7 @@ from groundshift.clouds.registry import AUTO, MaskerSpec
 from groundshift.clouds.scl import grow
 from groundshift.clouds.shadow import Casts
 from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, NoDataError, UsageError
-from groundshift.execution.memory import parse_memory
+from groundshift.execution.memory import worker_bytes
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import vector, warp
@@ -53,7 +53,8 @@ _AFAR_PX = 2000
 _STEP_PX = 256
 """Blocks begin at multiples of this."""
 _MOST_PX = 1024
-_BASE_BYTES = 330 * 2**20
+_LEAST_BYTES = 2**24
+"""What a worker takes for pixels however small the cap is."""
 _NIR_STEP = 1e-4
 _WATER_NIR = 0.12
 """Water is darker than this in the near infrared, and greener than it is infrared."""
@@ -291,10 +292,9 @@ def found_again(made: MaskPlan, folder: Path) -> SceneMask:
 
 def _windows(made: MaskPlan, memory: str, workers: int) -> Iterator[Window]:
     """Blocks so large that all workers fit the memory."""
-    at_once = max(1, workers)
-    budget = parse_memory(memory) - _BASE_BYTES * (1 + (at_once + 1) // 2)
+    budget = max(worker_bytes(memory, workers), _LEAST_BYTES)
     per_pixel = 14 * (len(made.bands) + len(made.ground)) + (60 if made.spec.name == "scl" else 600)
-    side = int(math.sqrt(max(budget / at_once, 2**24) / per_pixel)) - 2 * made.halo_px
+    side = int(math.sqrt(budget / per_pixel)) - 2 * made.halo_px
     side = int(np.clip(side // _STEP_PX * _STEP_PX, _STEP_PX, _MOST_PX))
     return blocks(made.shape, side, side)
 
