@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from groundshift import __version__
 from groundshift.errors import CloudWarning, GroundshiftWarning, MissingInputError, OutputError, UsageError
+from groundshift.execution.memory import parse_memory
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening, styles, vector
@@ -66,6 +67,7 @@ class CloudsJob:
             raise UsageError("--out and --probabilities name one file: choose two.")
         if self.resolution is not None and not self.resolution > 0:
             raise UsageError(f"--resolution is {self.resolution:g}: expected metres, more than 0.")
+        parse_memory(self.memory)
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers is {self.workers}: expected 1 or more.")
 
