@@ -81,7 +81,7 @@ def test_the_mask_is_that_of_the_scene(
 def mask(product: Path, folder: Path, options: MaskOptions, **given: Any) -> SceneMask:
     folder.mkdir()
     with Pool(0) as pool:
-        return scene_mask.mask_scene(open_scene(product), options, folder, pool, **given)
+        return scene_mask.run(scene_mask.plan(open_scene(product), options), folder, pool, **given)
 
 
 def codes_of(found: SceneMask) -> NDArray[np.uint8]:

@@ -19,9 +19,8 @@ from odc.geo.geobox import GeoBox
 
 from groundshift.clouds import registry, shadow
 from groundshift.clouds.classification import COUNTED
-from groundshift.clouds.masker import Masker, Probabilities, classify
+from groundshift.clouds.masker import Masker, Probabilities, classify, grown
 from groundshift.clouds.registry import AUTO, MaskerSpec
-from groundshift.clouds.scl import grow
 from groundshift.clouds.shadow import Casts
 from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, NoDataError, UsageError
 from groundshift.execution.memory import worker_bytes
@@ -32,12 +31,12 @@ from groundshift.io.planes import Planes
 from groundshift.model.bands import SCL
 from groundshift.model.cloudmask import CLASSES, CloudClass
 from groundshift.model.grid import (
-    METRES_PER_DEGREE,
     Window,
     blocks,
     crop,
     metres_per_unit,
     pixel_size_m,
+    pixels_per_metre,
     snapped,
     window_of,
 )
@@ -217,38 +216,6 @@ def _grid(scene: Scene, bands: tuple[str, ...], masker: Masker, over: GeoBox | N
     return crop(grid, window_of(tuple(shared.boundingbox), grid))
 
 
-def mask_scene(
-    reader: Reader,
-    options: MaskOptions,
-    folder: Path,
-    pool: Pool,
-    *,
-    over: GeoBox | None = None,
-    area: BaseGeometry | None = None,
-    memory: str = "2G",
-    probabilities: bool = False,
-    progress: Progress | None = None,
-) -> SceneMask:
-    """Mask a scene.
-
-    Args:
-        reader: the scene.
-        options: which mask, and what is done with it.
-        folder: for scratch rasters, one folder a scene; they are the result, so it must be kept as long as that.
-        pool: does the work.
-        over: only what lies within this grid is masked; None: the whole scene.
-        area: no data outside of it; in the coordinates of the scene's own grid (of :func:`plan`).
-        memory: of all processes together.
-        probabilities: keep them.
-        progress: told of the two passes.
-
-    Raises:
-        GroundshiftError: as opening, reading and :func:`plan` raise it.
-    """
-    made = plan(reader, options, over)
-    return run(made, folder, pool, area=area, memory=memory, probabilities=probabilities, progress=progress)
-
-
 def run(
     made: MaskPlan,
     folder: Path,
@@ -259,7 +226,20 @@ def run(
     probabilities: bool = False,
     progress: Progress | None = None,
 ) -> SceneMask:
-    """Do what was planned; see :func:`mask_scene`."""
+    """Mask a scene.
+
+    Args:
+        made: what :func:`plan` settled.
+        folder: for scratch rasters, one folder a scene; they are the result, so it must be kept as long as that.
+        pool: does the work.
+        area: no data outside of it; in the coordinates of the grid of the plan.
+        memory: of all processes together.
+        probabilities: keep them.
+        progress: told of the two passes.
+
+    Raises:
+        GroundshiftError: as reading raises it.
+    """
     told = progress or Silent()
     first = Planes.create(folder / "first.bin", (1, *made.shape), "uint8")
     codes = Planes.create(folder / "codes.bin", (1, *made.shape), "uint8")
@@ -376,26 +356,8 @@ def _sought(made: MaskPlan, codes: Planes, ground: Planes, path: Path) -> tuple[
     cloud, nir, water, valid = _afar(codes, ground, factor)
     sun = scene.sun_zenith_deg or 0.0, scene.sun_azimuth_deg or 0.0
     casts = shadow.search(cloud, nir, water, valid, pixels_per_metre(made.grid) / factor, sun)
-    np.savez(
-        path,
-        piece=casts.piece,
-        shift_px=casts.shift_px,
-        kind=casts.kind,
-        height_m=casts.height_m,
-        level=casts.level,
-    )
+    np.savez(path, **vars(casts))
     return casts, factor
-
-
-def pixels_per_metre(grid: GeoBox) -> NDArray[np.float64]:
-    """2 x 2: (rows, columns) that a metre eastward and a metre northward are, in the middle of a grid."""
-    inverse = ~grid.affine
-    matrix = np.array([[inverse.d, inverse.e], [inverse.a, inverse.b]])
-    east = north = 1 / metres_per_unit(grid.crs)
-    if grid.crs.geographic:
-        _, latitude = grid.extent.centroid.coords[0]
-        east = 1 / (METRES_PER_DEGREE * math.cos(math.radians(latitude)))
-    return matrix @ np.diag([east, north])
 
 
 def _afar(
@@ -462,21 +424,6 @@ def finish(work: _End) -> None:
     if work.area is not None:
         codes[~vector.rasterise_mask(work.area, work.plan.grid, work.window)] = CloudClass.NO_DATA
     work.out.write(work.window, codes, 0)
-
-
-def grown(codes: NDArray[np.uint8], cloud_px: float, shadow_px: float) -> NDArray[np.uint8]:
-    """Codes with clouds and shadows grown by discs: thick clouds over thin ones, both over shadows."""
-    thick, thin, dark = (codes == code for code in (CloudClass.CLOUD, CloudClass.THIN_CLOUD, CloudClass.SHADOW))
-    out = codes.copy()
-    if shadow_px > 0:
-        out[grow(dark, shadow_px) & ~thick & ~thin] = CloudClass.SHADOW
-    if cloud_px > 0:
-        near = grow(thick, cloud_px)
-        out[grow(thin, cloud_px) & ~near] = CloudClass.THIN_CLOUD
-        out[near & ~thin] = CloudClass.CLOUD
-        out[thin] = CloudClass.THIN_CLOUD
-    out[codes == CloudClass.NO_DATA] = CloudClass.NO_DATA
-    return out
 
 
 @lru_cache(maxsize=1)
