@@ -22,7 +22,7 @@ from groundshift.io.atomic import atomic, scratch, sweep
 from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.model.cloudmask import CLASSES, LEGEND, CloudClass
-from groundshift.model.grid import blocks, crop, metres_per_unit, pixel_size_m, same_grid, snapped
+from groundshift.model.grid import blocks, crop, metres_per_unit, pixel_size_m, same_grid, snapped, window_of
 from groundshift.model.scene import OpenOptions
 from groundshift.pipelines import ingest, scene_mask
 from groundshift.pipelines.scene_mask import PROBABILITY_STEP, MaskOptions, MaskPlan, SceneMask
@@ -145,7 +145,7 @@ def _write(
     area: BaseGeometry | None,
     work: Path,
 ) -> dict[str, Any]:
-    scene, grid = made.reader.scene, _grid(job, found)
+    scene, grid = made.reader.scene, _grid(job, found, area)
     tags = {"scene": scene.name, "mask": found.mask, "software": f"groundshift {__version__}"}
     codes, chances = found.codes, found.probabilities
     if not (same_grid(grid, found.grid) and grid.shape == found.grid.shape):
@@ -192,8 +192,8 @@ def _write(
     )
 
 
-def _grid(job: CloudsJob, found: SceneMask) -> GeoBox:
-    own = found.grid
+def _grid(job: CloudsJob, found: SceneMask, area: BaseGeometry | None) -> GeoBox:
+    own = found.grid if area is None else crop(found.grid, window_of(area.bounds, found.grid))
     if job.resolution is None:
         return own
     if own.crs is None:

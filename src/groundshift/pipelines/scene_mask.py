@@ -49,6 +49,8 @@ PROBABILITY_STEP = 0.004
 """Of probabilities as they are stored, in bytes; 255 is no data."""
 _AFAR_PX = 2000
 """Pixels along the longer side of the grid on which shadows are sought: 60 m for a whole tile."""
+_AROUND_M = 5000.0
+"""So far around an area clouds are looked for: they grow into it by at most this, and throw their shadows into it."""
 _STEP_PX = 256
 """Blocks begin at multiples of this."""
 _MOST_PX = 1024
@@ -153,7 +155,7 @@ def plan(reader: Reader, options: MaskOptions, over: GeoBox | None = None) -> Ma
     Args:
         reader: the scene.
         options: which mask.
-        over: only what lies within this grid is masked; None: the whole scene.
+        over: only what lies within this grid, or near it, is masked; None: the whole scene.
 
     Raises:
         InputError: the scene lacks bands, or is of a level that the mask does not know.
@@ -213,7 +215,13 @@ def _grid(scene: Scene, bands: tuple[str, ...], masker: Masker, over: GeoBox | N
     shared = over.extent.to_crs(grid.crs) & grid.extent if grid.crs is not None else grid.extent
     if shared.is_empty:
         raise NoDataError(f"{scene.name} lies outside of the area that is to be masked.")
-    return crop(grid, window_of(tuple(shared.boundingbox), grid))
+    return _around(grid, tuple(shared.boundingbox))
+
+
+def _around(grid: GeoBox, bounds: tuple[float, ...]) -> GeoBox:
+    """The part of a grid within bounds and near them."""
+    size = pixel_size_m(grid)
+    return crop(grid, window_of(bounds, grid).padded(0 if size is None else math.ceil(_AROUND_M / size), grid.shape))
 
 
 def run(
@@ -458,6 +466,10 @@ def _shaded(work: _End, window: Window) -> NDArray[np.bool_]:
 
 
 def over_area(made: MaskPlan, aoi: str) -> tuple[MaskPlan, BaseGeometry]:
-    """The plan cut to an area of interest, and the area in its coordinates; raises GridError where they do not meet."""
+    """The plan for an area of interest and what lies around it, and the area in the coordinates of its grid.
+
+    Raises:
+        GridError: the area lies elsewhere.
+    """
     area = vector.aoi_on(*vector.read_aoi(aoi), made.grid)
-    return replace(made, grid=crop(made.grid, window_of(area.bounds, made.grid))), area
+    return replace(made, grid=_around(made.grid, area.bounds)), area
