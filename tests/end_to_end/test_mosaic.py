@@ -220,6 +220,15 @@ def test_count_scene_date_and_quality_are_those_of_the_known_clouds(method: str,
 
 
 @pytest.mark.usefixtures("inline")
+def test_a_class_that_is_not_masked_is_used(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "--mask-classes", "0,8,9", "--cloud-dilation", "0", "--no-second-opinion", of=("old",))
+    classes = np.kron(PARTS["old"].scl(Window(0, 120, 0, 150)), np.ones((2, 2), int))
+    quality = raster(tmp_path / "evidence.tif")[3]
+    assert (classes == 3).sum() > 200
+    assert (quality[classes == 3] == 1).mean() > 0.2
+
+
+@pytest.mark.usefixtures("inline")
 @pytest.mark.filterwarnings("ignore:(All-NaN|Mean of empty)")
 @pytest.mark.parametrize(
     ("method", "law"),
@@ -491,7 +500,7 @@ def test_the_weighted_mean_weighs_by_distance_to_cloud_and_by_date(run: Run, tmp
 def test_the_preset_cdse_is_the_lower_quartile_of_what_is_not_masked_without_growth(run: Run, tmp_path: Path) -> None:
     summary = run(tmp_path / "preset", "--preset", "cdse")
     plain = ("--mask-classes", "1,3,7,8,9,10", "--cloud-dilation", "0", "--shadow-dilation", "0")
-    run(tmp_path / "own", "--method", "percentile", *PLAIN[:2], *plain, "--no-second-opinion")
+    run(tmp_path / "own", "--method", "percentile", *PLAIN[:2], *plain, "--no-shadows", "--no-second-opinion")
     preset, own = (raster(tmp_path / name / "mosaic.tif") for name in ("preset", "own"))
     inside = (preset != NO_DATA).all(axis=0)
     assert summary["lenient_percent"] == 0
@@ -529,6 +538,7 @@ def test_a_saved_job_makes_the_same_mosaic_again_and_its_list_names_the_same_sce
 
     job = tmp_path / "job.toml"
     summary = run(tmp_path / "first", "--preset", "cdse", "--cloud-dilation", "20", "--save-config", str(job))
+    assert "\nshadows = false\n" in job.read_text()
     argv = ["run", str(job), "--set", f"output.outdir={tmp_path / 'again'}", "--json"]
     assert guarded(_groundshift, argv, "groundshift") == 0, capsys.readouterr().err
     again = json.loads(capsys.readouterr().out)

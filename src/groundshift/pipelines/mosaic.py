@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from groundshift import errors
 from groundshift.clouds import registry
+from groundshift.clouds.classification import COUNTED
 from groundshift.composite import blend
 from groundshift.composite.balance import Balance
 from groundshift.errors import GroundshiftWarning, InputError
@@ -157,7 +158,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
 def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
     options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
-    named = [job.grid.aoi or "", *(layer.scene.href for layer in plan.layers)]
+    named = [job.grid.aoi or "", job.clouds.weights or "", *(layer.scene.href for layer in plan.layers)]
     return running.identity(options, [layer.reader for layer in plan.layers], job.grid.bands, named)
 
 
@@ -186,7 +187,8 @@ def _masked(state: Run, i: int) -> SceneMask | None:
     job, layer = state.job, state.plan.layers[i]
     if job.clouds.mask == "none":
         return None
-    options = MaskOptions(mask=job.clouds.mask, weights=job.clouds.weights, shadows=job.clouds.shadows)
+    classes = tuple(code for code in COUNTED if code in job.clouds.classes)
+    options = MaskOptions(mask=job.clouds.mask, weights=job.clouds.weights, classes=classes, shadows=job.clouds.shadows)
     try:
         made = scene_mask.plan(layer.reader, options, crop(state.plan.geobox, layer.window))
     except InputError as error:
