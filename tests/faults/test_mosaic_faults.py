@@ -11,6 +11,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -357,3 +358,17 @@ def test_ctrl_c_is_code_130_and_the_next_run_goes_on(
     assert mosaic(*images, "--outdir", out, *READ, "--workers", "1", "--memory", "760M") == 0
     assert rasters(out) == expected
     assert set(composed).isdisjoint(done)
+
+
+@pytest.mark.usefixtures("inline")
+def test_killed_while_the_masks_are_removed_the_next_run_goes_on(
+    products: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(folder: Path, **_: Any) -> None:
+        (folder / "codes.bin").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("groundshift.pipelines.mosaic.shutil", SimpleNamespace(rmtree=half))
+        assert mosaic(products["clear"], "--outdir", tmp_path) == 130
+    assert mosaic(products["clear"], "--outdir", tmp_path) == 0

@@ -58,6 +58,8 @@ _SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
 _LEAST_BYTES = 2**25
 """What a worker takes for pixels however small the cap is."""
 _LITTLE = 0.01
+_READ = "read"
+"""In the journal: all scenes are read, and their masks are of no more use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +180,7 @@ def _read(state: Run) -> None:
         for unit in mosaic_layers.units(layer, stack, plan, job, found)
     )
     state.read(todo, state.journal)
+    state.journal.add(_READ)
     for folder in state.work.glob("clouds-*"):
         shutil.rmtree(folder)
 
@@ -203,8 +206,7 @@ def _masked(state: Run, i: int) -> SceneMask | None:
         return None
     folder = state.work / f"clouds-{i:04d}"
     if folder.name in state.journal.done:
-        # Nothing of it is left where an earlier run had read all of the scene.
-        return scene_mask.found_again(made, folder) if folder.exists() else None
+        return None if _READ in state.journal.done else scene_mask.found_again(made, folder)
     folder.mkdir(exist_ok=True)
     found = scene_mask.run(made, folder, state.pool, memory=job.run.memory, progress=state.progress)
     state.journal.add(folder.name)
@@ -290,14 +292,13 @@ def _side(state: Run, halo: int) -> tuple[int, int]:
     A third is for the strips, the rest for what is held of the whole block.
     """
     budget = max(state.worker_bytes(), _LEAST_BYTES)
-    windows = [layer.window for layer in state.plan.layers]
     bands = len(state.job.grid.bands)
+    deepest = _deepest([layer.window for layer in state.plan.layers], state.step, state.shape)
     for side in _SIDES:
         reach = side + 2 * halo
         if state.labels is None:
             needed = side**2 * (8 * bands + 40)
         else:
-            deepest = _deepest(windows, state.step, state.shape)
             giving = _most_labels(state.labels, side, halo, state.step)
             needed = reach**2 * (5 * deepest + giving * (4 * bands + 34) + 8 * bands + 40)
         if needed <= budget * 2 // 3:
@@ -315,6 +316,7 @@ def _most_labels(labels: NDArray[np.int16], side: int, halo: int, step: int) -> 
 
 
 def _deepest(windows: Sequence[Window], step: int, shape: tuple[int, int]) -> int:
+    """Scenes that lie on top of each other, at most."""
     depth = np.zeros(tuple(-(-n // step) for n in shape), np.int32)
     for window in windows:
         depth[window.y0 // step : -(-window.y1 // step), window.x0 // step : -(-window.x1 // step)] += 1
