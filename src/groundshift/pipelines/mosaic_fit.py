@@ -1,7 +1,7 @@
 """All scenes of a mosaic from afar: colours that make overlaps agree, who gives which cell, how much each one counts.
 
 Cells are of about 160 m. What is known of them lies in planes, a file a scene, and is taken up scene by scene: memory
-does not follow the number of scenes, but for one bit a cell and scene of masks and a few numbers a scene.
+does not follow the number of scenes, but for one byte a cell and scene of masks and a few numbers a scene.
 """
 
 from __future__ import annotations
