@@ -125,6 +125,8 @@ def verified(made: MaskPlan, pool: Pool, progress: Progress, known: Sequence[str
     own = [file for file in made.reader.files(made.bands) if file not in known]
     ground = made.reader.files(made.ground) if made.ground else ()
     others = [file for file in ground if file not in (*own, *known)]
+    if not own and not others:
+        return made
     with progress.stage("verify", len(own) + len(others)) as advance:
         for files in (own, others):
             work = [(made.reader, file) for file in files]
