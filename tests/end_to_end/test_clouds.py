@@ -81,7 +81,7 @@ def test_the_mask_is_that_of_the_scene(
 def mask(product: Path, folder: Path, options: MaskOptions, **given: Any) -> SceneMask:
     folder.mkdir()
     with Pool(0) as pool:
-        return scene_mask.mask_scene(open_scene(product), options, folder, pool, **given)
+        return scene_mask.run(scene_mask.plan(open_scene(product), options), folder, pool, **given)
 
 
 def codes_of(found: SceneMask) -> NDArray[np.uint8]:
@@ -143,17 +143,20 @@ def test_codes_are_read_on_any_grid(product: Path, tmp_path: Path) -> None:
     assert (chances[0] == 250).tolist() == (codes[window.slices] == 1).tolist()
 
 
+def area(product: Path, window: Window) -> tuple[str, str]:
+    """The option for an area of interest of some pixels of 10 m."""
+    grid = open_scene(product).scene.bands["B02"].geobox
+    left, top = grid.affine * (window.x0, window.y0)
+    right, bottom = grid.affine * (window.x1, window.y1)
+    ring = f"{left} {top},{right} {top},{right} {bottom},{left} {bottom},{left} {top}"
+    return "--aoi", f"SRID={grid.crs.to_epsg()};POLYGON(({ring}))"
+
+
 @pytest.mark.usefixtures("here")
 def test_area_resolution_and_probabilities(product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reader = open_scene(product)
-    grid = reader.scene.bands["B02"].geobox
-    left, top = grid.affine * (300, 200)
-    right, bottom = grid.affine * (600, 500)
-    epsg = grid.crs.to_epsg()
-    ring = f"{left} {top},{right} {top},{right} {bottom},{left} {bottom},{left} {top}"
     out, chances = tmp_path / "m.tif", tmp_path / "p.tif"
-    area = ("--aoi", f"SRID={epsg};POLYGON(({ring}))", "--resolution", "60")
-    code, said, _ = run(capsys, product, "--out", out, "--probabilities", chances, *area, "--workers", "1", "--json")
+    options = (*area(product, Window(200, 500, 300, 600)), "--resolution", "60")
+    code, said, _ = run(capsys, product, "--out", out, "--probabilities", chances, *options, "--json")
     assert code == 0
     with rasterio.open(out) as codes, rasterio.open(chances) as layers:
         assert codes.res == (60, 60)
@@ -162,6 +165,18 @@ def test_area_resolution_and_probabilities(product: Path, tmp_path: Path, capsys
         thick = codes.read(1) == 1
         np.testing.assert_allclose(layers.read(1)[thick] * layers.scales[0], 1)
     assert json.loads(said)["resolution_m"] == pytest.approx(60)
+
+
+@pytest.mark.usefixtures("here")
+def test_clouds_beyond_an_area_grow_and_throw_shadows_into_it(
+    product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = MaskOptions(classes=(8, 9, 10), cloud_dilation_m=150)
+    whole = codes_of(mask(product, tmp_path / "whole", options))[100:250, 150:300]
+    assert (whole == CloudClass.SHADOW).any()
+    given = ("--mask-classes", "8,9,10", "--cloud-dilation", "150", *area(product, Window(200, 500, 300, 600)))
+    assert run(capsys, product, "--out", tmp_path / "m.tif", *given)[0] == 0
+    np.testing.assert_array_equal(read(tmp_path / "m.tif"), whole)
 
 
 def damaged(product: Path, tmp_path: Path, how: str) -> Path:

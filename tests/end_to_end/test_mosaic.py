@@ -168,6 +168,35 @@ def result(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
+@pytest.fixture(scope="module")
+def shared(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function (*options) that gives the mosaic of the three scenes, made once, to be looked at by several tests."""
+    from groundshift.execution.pool import Pool
+    from groundshift.pipelines import mosaic
+
+    @cache
+    def made(*options: str) -> Path:
+        out = tmp_path_factory.mktemp("shared")
+        argv = ["mosaic", *map(str, scenes.values()), "--outdir", str(out), "--quiet", *options]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
+            assert guarded(_groundshift, argv, "groundshift") == 0
+        return out
+
+    return made
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Checksums of all files, as the manifest tells them."""
+    return {file["path"]: file["sha256"] for file in json.loads((folder / "manifest.json").read_text())["outputs"]}
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """What the manifest says of the result."""
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())["result"]
+    return found
+
+
 # ---- what each pixel is --------------------------------------------------------------------------------------------
 
 
@@ -179,22 +208,23 @@ def test_the_scenes_are_what_these_tests_need() -> None:
     assert (nothing_clear & ~(codes == 2).any(axis=0)).sum() > 50
 
 
-@pytest.mark.usefixtures("inline")
-def test_newest_takes_each_pixel_unchanged_from_the_newest_scene_that_is_clear(run: Run, tmp_path: Path) -> None:
-    run(tmp_path, "--method", "newest", *PLAIN)
+def test_newest_takes_each_pixel_unchanged_from_the_newest_scene_that_is_clear(shared: Callable[..., Path]) -> None:
+    out = shared("--method", "newest", *PLAIN)
     stored, codes = on_mosaic()
     valid = usable(codes)
     first, any_valid = valid.argmax(axis=0), valid.any(axis=0)
     expected = np.where(any_valid, np.take_along_axis(stored, first[None, None], axis=0)[0], NO_DATA)
-    np.testing.assert_array_equal(raster(tmp_path / "mosaic.tif"), expected)
+    np.testing.assert_array_equal(raster(out / "mosaic.tif"), expected)
 
 
-@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("method", ["newest", "best", "median", "medoid"])
-def test_count_scene_date_and_quality_are_those_of_the_known_clouds(method: str, run: Run, tmp_path: Path) -> None:
-    summary = run(tmp_path, "--method", method)
-    count, scene, date, quality = raster(tmp_path / "evidence.tif")
-    mosaic = raster(tmp_path / "mosaic.tif")
+def test_count_scene_date_and_quality_are_those_of_the_known_clouds(
+    method: str, result: Path, shared: Callable[..., Path]
+) -> None:
+    out = result if method == "best" else shared("--method", method, *(PLAIN if method == "newest" else ()))
+    summary = told(out)
+    count, scene, date, quality = raster(out / "evidence.tif")
+    mosaic = raster(out / "mosaic.tif")
     _, codes = on_mosaic()
     valid = usable(codes)
     clear = (codes == 1).sum(axis=0)
@@ -217,6 +247,15 @@ def test_count_scene_date_and_quality_are_those_of_the_known_clouds(method: str,
     assert summary["lenient_percent"] == pytest.approx(100 * (quality == 2).mean())
     seen = [100 * (PARTS[name].codes() == 1).mean() for name in ORDER]
     assert [each["clear_percent"] for each in summary["scenes"]] == pytest.approx(seen, abs=0.01)
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_class_that_is_not_masked_is_used(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "--mask-classes", "0,8,9", "--cloud-dilation", "0", "--no-second-opinion", of=("old",))
+    classes = np.kron(PARTS["old"].scl(Window(0, 120, 0, 150)), np.ones((2, 2), int))
+    quality = raster(tmp_path / "evidence.tif")[3]
+    assert (classes == 3).sum() > 200
+    assert (quality[classes == 3] == 1).mean() > 0.2
 
 
 @pytest.mark.usefixtures("inline")
@@ -249,10 +288,9 @@ def test_the_geometric_median_lies_among_what_is_clear(run: Run, tmp_path: Path)
     assert ((found >= least - 1) & (found <= most + 1))[:, some].all()
 
 
-@pytest.mark.usefixtures("inline")
-def test_balance_brings_two_dates_to_one_colour(run: Run, tmp_path: Path) -> None:
-    summary = run(tmp_path, "--method", "median")
-    before, after = (max(summary["balance"][key]) for key in ("step_before", "step_after"))
+def test_balance_brings_two_dates_to_one_colour(shared: Callable[..., Path]) -> None:
+    found = told(shared("--method", "median"))["balance"]
+    before, after = (max(found[key]) for key in ("step_before", "step_after"))
     assert before > 0.01 > 0.002 > after
 
 
@@ -281,22 +319,24 @@ def test_without_processes_and_whatever_the_order_of_scenes_the_bytes_are_the_sa
     assert rasters(tmp_path) == rasters(result)
 
 
-def test_workers_and_memory_change_no_byte(run: Run, result: Path, tmp_path: Path) -> None:
-    run(tmp_path, "--eight-bit", "--workers", "1", "--memory", "740M")
+@pytest.mark.usefixtures("inline")
+def test_little_memory_changes_no_byte(run: Run, result: Path, tmp_path: Path) -> None:
+    run(tmp_path, "--eight-bit", "--memory", "790M")
     assert rasters(tmp_path) == rasters(result)
 
 
 @pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("method", ["best", "medoid"])
 def test_the_size_of_blocks_changes_no_byte(
-    method: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, run: Run, result: Path, shared: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from groundshift.pipelines import mosaic
 
-    for side in (160, 2048):
-        monkeypatch.setattr(mosaic, "_side", lambda *_, side=side: (side, 2**27))
-        run(tmp_path / str(side), "--method", method)
-    assert rasters(tmp_path / "160") == rasters(tmp_path / "2048")
+    options = ("--eight-bit",) if method == "best" else ("--method", method)
+    whole = result if method == "best" else shared(*options)
+    monkeypatch.setattr(mosaic, "_side", lambda *_: (160, 2**27))
+    run(tmp_path, *options)
+    assert rasters(tmp_path) == rasters(whole)
 
 
 @pytest.mark.usefixtures("inline")
@@ -343,7 +383,9 @@ def test_of_one_acquisition_the_highest_baseline_is_used(run: Run, scenes: dict[
 
 
 @pytest.mark.usefixtures("inline")
-def test_an_area_of_interest_cuts_the_mosaic_and_changes_no_pixel_within(run: Run, tmp_path: Path) -> None:
+def test_an_area_of_interest_cuts_the_mosaic_and_changes_no_pixel_within(
+    run: Run, shared: Callable[..., Path], tmp_path: Path
+) -> None:
     x, y = CORNER
     ring = [(x + 505, y - 405), (x + 2505, y - 405), (x + 2505, y - 2205), (x + 505, y - 405)]
     area = tmp_path / "area.geojson"
@@ -352,12 +394,11 @@ def test_an_area_of_interest_cuts_the_mosaic_and_changes_no_pixel_within(run: Ru
     feature = {"type": "Feature", "properties": {}, "geometry": shape}
     area.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
     summary = run(tmp_path / "part", "--aoi", str(area), "--method", "newest", *PLAIN)
-    run(tmp_path / "whole", "--method", "newest", *PLAIN)
     with rasterio.open(tmp_path / "part" / "mosaic.tif") as file:
         assert (file.transform.c, file.transform.f) == (x + 500, y - 400)
         part = file.read()
     assert part.shape == (4, 181, 201)
-    whole = raster(tmp_path / "whole" / "mosaic.tif")[:, 40:221, 50:251]
+    whole = raster(shared("--method", "newest", *PLAIN) / "mosaic.tif")[:, 40:221, 50:251]
     inside = (part != NO_DATA).all(axis=0)
     np.testing.assert_array_equal(part[:, inside], whole[:, inside])
     assert 0.4 < inside.mean() < 0.5
@@ -379,15 +420,16 @@ def test_a_scene_outside_of_the_area_is_left_out(run: Run, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize(("projection", "epsg"), [("EPSG:32755", 32755), ("EPSG:4326", 4326)])
-def test_another_projection_shows_the_same_ground(projection: str, epsg: int, run: Run, tmp_path: Path) -> None:
-    summary = run(tmp_path / "other", "--projection", projection, "--method", "median")
-    native = run(tmp_path / "native", "--method", "median")
-    with rasterio.open(tmp_path / "other" / "mosaic.tif") as file:
+def test_another_projection_shows_the_same_ground(
+    projection: str, epsg: int, run: Run, shared: Callable[..., Path], tmp_path: Path
+) -> None:
+    summary = run(tmp_path, "--projection", projection, "--method", "median")
+    with rasterio.open(tmp_path / "mosaic.tif") as file:
         assert file.crs.to_epsg() == epsg
         turned = file.read(masked=True)
-    plain = np.ma.masked_equal(raster(tmp_path / "native" / "mosaic.tif"), NO_DATA)
+    plain = np.ma.masked_equal(raster(shared("--method", "median") / "mosaic.tif"), NO_DATA)
     np.testing.assert_allclose(turned.mean(axis=(1, 2)), plain.mean(axis=(1, 2)), rtol=0.02)
-    assert summary["rows"] != native["rows"]
+    assert summary["rows"] == turned.shape[1] != plain.shape[1]
     assert summary["data_percent"] > 60
 
 
@@ -408,7 +450,7 @@ def test_everything_is_left_and_listed_with_its_checksum(result: Path) -> None:
     rest = {"scenes.json", "report.html", "item.json", "manifest.json"}
     assert names == {"mosaic.tif", "evidence.tif", "mosaic-8bit.tif"} | pictures | rest
     manifest = json.loads((result / "manifest.json").read_text())
-    listed = {file["path"]: file["sha256"] for file in manifest["outputs"]}
+    listed = digests(result)
     assert set(listed) == names - {"manifest.json"}
     for name, digest in listed.items():
         assert hashlib.sha256((result / name).read_bytes()).hexdigest() == digest
@@ -442,28 +484,28 @@ def test_eight_bits_follow_the_mosaic_with_one_rising_curve(result: Path) -> Non
 
 
 @pytest.mark.usefixtures("inline")
-def test_said_twice_the_result_is_replaced_by_the_same(run: Run, tmp_path: Path) -> None:
-    found = []
-    for _ in range(2):
-        run(tmp_path)
-        manifest = json.loads((tmp_path / "manifest.json").read_text())
-        found.append({file["path"]: file["sha256"] for file in manifest["outputs"]})
-        assert not (tmp_path / ".groundshift-work").exists()
+def test_said_twice_the_result_is_replaced_by_the_same(run: Run, result: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(result, tmp_path / "out"))
+    found = [digests(out)]
+    before = (out / "mosaic.tif").stat().st_ino
+    run(out, "--eight-bit")
+    found.append(digests(out))
+    assert (out / "mosaic.tif").stat().st_ino != before
+    assert not (out / ".groundshift-work").exists()
     assert {key for key in found[0] if found[0][key] != found[1][key]} <= {"item.json", "report.html"}
 
 
 @pytest.mark.usefixtures("inline")
 def test_results_of_another_job_stay_unless_forced_and_then_are_gone(
-    run: Run, scenes: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, result: Path, scenes: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path, "--eight-bit")
-    before = rasters(tmp_path)
-    argv = ["mosaic", *map(str, scenes.values()), "--outdir", str(tmp_path), "--method", "median", "--quiet"]
+    out = Path(shutil.copytree(result, tmp_path / "out"))
+    argv = ["mosaic", *map(str, scenes.values()), "--outdir", str(out), "--method", "median", "--quiet"]
     assert guarded(_groundshift, argv, "groundshift") == 73
     assert "--force" in capsys.readouterr().err
-    assert rasters(tmp_path) == before
-    run(tmp_path, "--method", "median", "--force")
-    assert set(rasters(tmp_path)) == {"mosaic.tif", "evidence.tif", "mosaic.png", "count.png"}
+    assert rasters(out) == rasters(result)
+    run(out, "--method", "median", "--force")
+    assert set(rasters(out)) == {"mosaic.tif", "evidence.tif", "mosaic.png", "count.png"}
 
 
 # ---- weights and presets -------------------------------------------------------------------------------------------
@@ -491,7 +533,7 @@ def test_the_weighted_mean_weighs_by_distance_to_cloud_and_by_date(run: Run, tmp
 def test_the_preset_cdse_is_the_lower_quartile_of_what_is_not_masked_without_growth(run: Run, tmp_path: Path) -> None:
     summary = run(tmp_path / "preset", "--preset", "cdse")
     plain = ("--mask-classes", "1,3,7,8,9,10", "--cloud-dilation", "0", "--shadow-dilation", "0")
-    run(tmp_path / "own", "--method", "percentile", *PLAIN[:2], *plain, "--no-second-opinion")
+    run(tmp_path / "own", "--method", "percentile", *PLAIN[:2], *plain, "--no-shadows", "--no-second-opinion")
     preset, own = (raster(tmp_path / name / "mosaic.tif") for name in ("preset", "own"))
     inside = (preset != NO_DATA).all(axis=0)
     assert summary["lenient_percent"] == 0
@@ -529,6 +571,7 @@ def test_a_saved_job_makes_the_same_mosaic_again_and_its_list_names_the_same_sce
 
     job = tmp_path / "job.toml"
     summary = run(tmp_path / "first", "--preset", "cdse", "--cloud-dilation", "20", "--save-config", str(job))
+    assert "\nshadows = false\n" in job.read_text()
     argv = ["run", str(job), "--set", f"output.outdir={tmp_path / 'again'}", "--json"]
     assert guarded(_groundshift, argv, "groundshift") == 0, capsys.readouterr().err
     again = json.loads(capsys.readouterr().out)

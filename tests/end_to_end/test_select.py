@@ -12,8 +12,9 @@ import pytest
 from scipy import ndimage
 
 from groundshift.cli.main import _groundshift, guarded
+from groundshift.execution.pool import Pool
 from groundshift.io.opening import open_scene
-from groundshift.pipelines import mosaic_plan
+from groundshift.pipelines import mosaic, mosaic_plan
 from groundshift.pipelines import select as pipeline
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.testing.safe import write_safe
@@ -79,10 +80,13 @@ def test_the_cloudless_scene_alone_is_enough(
     assert pipeline.expanded([str(out), str(scenes[0])]) == [str(scenes[1]), str(scenes[0])]
 
 
-def test_a_mosaic_takes_the_list(scenes: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mosaic_takes_the_list(
+    scenes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
     out = tmp_path / "list.json"
     assert run(capsys, "select", *scenes, "--out", out, "--quiet")[0] == 0
-    code, said, _ = run(capsys, "mosaic", out, "--outdir", tmp_path / "out", "--workers", "1", "--json")
+    code, said, _ = run(capsys, "mosaic", out, "--outdir", tmp_path / "out", "--json")
     summary: dict[str, Any] = json.loads(said)
     assert code == 0
     assert [scene["name"] for scene in summary["scenes"]] == [scenes[1].stem]

@@ -11,6 +11,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -230,19 +231,19 @@ def test_saturated_pixels_are_not_used_where_only_the_lenient_classes_are_clear(
     assert reflectance[0, :, 0] == pytest.approx(0.1)
 
 
-@pytest.fixture
-def images(tmp_path: Path, write_raster: Any) -> list[str]:
-    """Three overlapping rasters of four bands, their clouds as no data."""
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory, write_raster: Any) -> list[str]:
+    """Three overlapping rasters of four bands, their clouds as no data. Damage only copies."""
     from affine import Affine
 
     rng = np.random.default_rng(4)
     ground = np.kron(rng.random((4, 16, 24)) * 3000 + 300, np.ones((1, 20, 20)))
-    paths = []
+    paths, folder = [], tmp_path_factory.mktemp("images")
     for i in range(3):
         dn = ground[:, :, 80 * i : 80 * i + 320] * (1 + 0.04 * i) + rng.normal(0, 20, (4, 320, 320))
         dn[:, 100 * i : 100 * i + 40, 50:150] = 0
         where = {"transform": Affine(10, 0, 500_000 + 800 * i, 0, -10, 5_100_000)}
-        paths.append(str(write_raster(tmp_path / f"scene-{i}.tif", dn.astype(np.uint16), nodata=0, **where)))
+        paths.append(str(write_raster(folder / f"scene-{i}.tif", dn.astype(np.uint16), nodata=0, **where)))
     return paths
 
 
@@ -250,15 +251,17 @@ def images(tmp_path: Path, write_raster: Any) -> list[str]:
 def test_pixels_that_contradict_the_offset_end_the_run_unless_one_is_trusted(
     images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path in images:
+    copies = [shutil.copy(path, tmp_path) for path in images[:2]]
+    for path in copies:
         with rasterio.open(path, "r+") as file:
             file.write(np.maximum(file.read(), 1) // 4)
-    shifted = (*READ, "--offset", "-1000")
-    assert mosaic(*images, "--outdir", tmp_path / "out", *shifted) == 65
+    plain = (*READ, "--method", "median")
+    shifted = (*plain, "--offset", "-1000")
+    assert mosaic(*copies, "--outdir", tmp_path / "out", *shifted) == 65
     assert "--trust" in capsys.readouterr().err
     assert results_in(tmp_path / "out") == set()
-    assert mosaic(*images, "--outdir", tmp_path / "out", *shifted, "--trust", "pixels") == 0
-    assert mosaic(*images, "--outdir", tmp_path / "right", *READ, "--offset", "0") == 0
+    assert mosaic(*copies, "--outdir", tmp_path / "out", *shifted, "--trust", "pixels") == 0
+    assert mosaic(*copies, "--outdir", tmp_path / "right", *plain, "--offset", "0") == 0
     assert rasters(tmp_path / "out") == rasters(tmp_path / "right")
 
 
@@ -308,16 +311,26 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-@pytest.fixture
-def expected(images: list[str], tmp_path: Path) -> dict[str, bytes]:
+@pytest.fixture(scope="module")
+def expected(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a run without interruption gives."""
     from groundshift.execution.pool import Pool
     from groundshift.pipelines import mosaic as pipeline
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pipeline, "Pool", lambda _workers, **options: Pool(0, **options))
-        assert mosaic(*images, "--outdir", tmp_path / "whole", *READ) == 0
-    return rasters(tmp_path / "whole")
+        out = tmp_path_factory.mktemp("whole")
+        assert mosaic(*images, "--outdir", out, *READ) == 0
+    return rasters(out)
+
+
+@pytest.fixture(scope="module")
+def killed(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """What a run that was killed amid composing left, to be copied, and the blocks that it did."""
+    out = tmp_path_factory.mktemp("killed") / "out"
+    code, _, done = stopped(images, out, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    return out, done
 
 
 @pytest.mark.usefixtures("inline")
@@ -327,12 +340,11 @@ def test_killed_amid_composing_the_next_run_does_what_is_missing_and_gives_the_s
     same_blocks: bool,
     images: list[str],
     expected: dict[str, bytes],
+    killed: tuple[Path, set[str]],
     composed: list[str],
     tmp_path: Path,
 ) -> None:
-    out = tmp_path / "out"
-    code, _, done = stopped(images, out, signal.SIGKILL)
-    assert code == -signal.SIGKILL
+    out, done = Path(shutil.copytree(killed[0], tmp_path / "out")), killed[1]
     assert results_in(out) == {".groundshift-work"}
     every = 3 * 4
     assert 3 <= len(done) < every
@@ -357,3 +369,17 @@ def test_ctrl_c_is_code_130_and_the_next_run_goes_on(
     assert mosaic(*images, "--outdir", out, *READ, "--workers", "1", "--memory", "760M") == 0
     assert rasters(out) == expected
     assert set(composed).isdisjoint(done)
+
+
+@pytest.mark.usefixtures("inline")
+def test_killed_while_the_masks_are_removed_the_next_run_goes_on(
+    products: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(folder: Path, **_: Any) -> None:
+        (folder / "codes.bin").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("groundshift.pipelines.mosaic.shutil", SimpleNamespace(rmtree=half))
+        assert mosaic(products["clear"], "--outdir", tmp_path) == 130
+    assert mosaic(products["clear"], "--outdir", tmp_path) == 0

@@ -23,7 +23,8 @@ def codes(path: Path, folder: Path, **options: object) -> tuple[NDArray[np.uint8
     """Of the mask, and of the scene classification."""
     reader = open_scene(path)
     with Pool(0) as pool:
-        found = scene_mask.mask_scene(reader, MaskOptions(**options), folder, pool)  # type: ignore[arg-type]
+        made = scene_mask.plan(reader, MaskOptions(**options))  # type: ignore[arg-type]
+        found = scene_mask.run(made, folder, pool)
     classes = reader.read_classification(found.grid)
     assert classes is not None
     return found.read(found.grid), classes

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 CLI = DOCS / "reference" / "cli.md"
-MOSAIC = re.compile(r"(?<=<!-- mosaic -->\n).*(?=<!-- end of mosaic -->)", re.DOTALL)
+COMMANDS = ("mosaic", "clouds")
+"""Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
 OTHER_FLAGS = {
     "--help",
@@ -54,15 +55,21 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def mosaic_table() -> str:
-    """The same for ``groundshift mosaic``, made of the command itself."""
-    command = typer.main.get_command(app).commands["mosaic"]  # type: ignore[attr-defined]
+def place_of(name: str) -> re.Pattern[str]:
+    """Where the table of a command stands."""
+    return re.compile(rf"(?<=<!-- {name} -->\n).*(?=<!-- end of {name} -->)", re.DOTALL)
+
+
+def command_table(name: str) -> str:
+    """The same for another command, made of the command itself; without what all commands have."""
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     groups: dict[str, list[str]] = {}
     for option in command.params:
-        heading = getattr(option, "rich_help_panel", None)
-        if heading not in ("Scenes", "Grid", "Composing", "Results", "Running") or not option.opts[0].startswith("-"):
+        heading = getattr(option, "rich_help_panel", None) or "Results"
+        if heading == "Talking" or not option.opts[0].startswith("-"):
             continue
-        flags = ", ".join(f"`{flag}`" for flag in sorted(option.opts, reverse=True, key=len))
+        spelt = (*sorted(option.opts, reverse=True, key=len), *option.secondary_opts)
+        flags = ", ".join(f"`{flag}`" for flag in spelt)
         value = "" if option.is_flag else f" `{option.metavar}`"
         groups.setdefault(heading, []).append(f"| {_cell(flags + value)} | {_cell(option.help.partition('  [')[0])} |")
     rows = ["| option | what it is |", "| --- | --- |"]
@@ -112,10 +119,19 @@ def test_the_table_of_options_is_that_of_the_command() -> None:
     assert written[0].splitlines() == table().splitlines(), "run `python tests/unit/test_docs.py`"
 
 
-def test_the_table_of_options_of_mosaic_is_that_of_the_command() -> None:
-    written = MOSAIC.search(CLI.read_text("utf-8"))
-    assert written, "cli.md has lost its table of options of mosaic"
-    assert written[0].splitlines() == mosaic_table().splitlines(), "run `python tests/unit/test_docs.py`"
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_options_of_a_command_is_that_of_the_command(name: str) -> None:
+    written = place_of(name).search(CLI.read_text("utf-8"))
+    assert written, f"cli.md has lost its table of options of {name}"
+    assert written[0].splitlines() == command_table(name).splitlines(), "run `python tests/unit/test_docs.py`"
+
+
+def test_every_command_is_in_the_list_of_commands() -> None:
+    text = CLI.read_text("utf-8")
+    names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [
+        name for name in names if f"| `groundshift {name} " not in text and f"| `groundshift {name}`" not in text
+    ] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -157,4 +173,6 @@ def test_every_decision_is_in_the_list_of_decisions() -> None:
 
 if __name__ == "__main__":
     text = TABLE.sub(lambda _: table(), CLI.read_text("utf-8"))
-    CLI.write_text(MOSAIC.sub(lambda _: mosaic_table(), text), "utf-8")
+    for name in COMMANDS:
+        text = place_of(name).sub(lambda _, name=name: command_table(name), text)
+    CLI.write_text(text, "utf-8")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from groundshift.cli.execute import cell, print_json, print_table
+from groundshift.cli.execute import cell, print_json, print_table, print_warnings
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
@@ -102,13 +101,11 @@ def clouds(
 
     The mask is a byte: 0 clear, 1 cloud, 2 thin cloud, 3 shadow, 4 snow, 255 no data.
     """
-    from groundshift.execution.memory import parse_memory
     from groundshift.model.bands import parse_bands
     from groundshift.model.scene import OpenOptions
     from groundshift.pipelines import clouds as pipeline
     from groundshift.pipelines.scene_mask import MaskOptions
 
-    parse_memory(memory)
     if scale is not None and not scale > 0:
         raise UsageError(f"--scale is {scale:g}: expected more than 0.")
     chosen = {} if mask_classes is None else {"classes": _codes(mask_classes)}
@@ -136,8 +133,7 @@ def clouds(
         workers=workers,
     )
     result = pipeline.run(job, progress(quiet))
-    for warning in result.warnings:
-        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
+    print_warnings(result.warnings)
     summary = result.summary
     if as_json:
         print_json(summary)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from groundshift.errors import GroundshiftWarning
 from groundshift.execution.progress import progress
 from groundshift.pipelines.job import ChangeJob
 
@@ -17,14 +18,19 @@ def execute(job: ChangeJob, *, as_json: bool, quiet: bool) -> dict[str, Any]:
     from groundshift.pipelines import change
 
     result = change.run(job, progress(quiet))
-    for warning in result.warnings:
-        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
+    print_warnings(result.warnings)
     summary: dict[str, Any] = result.summary
     if as_json:
         print_json(summary)
     elif not quiet:
         print_summary(summary)
     return summary
+
+
+def print_warnings(warnings: Iterable[GroundshiftWarning]) -> None:
+    """Warnings on stderr, a line each."""
+    for warning in warnings:
+        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from groundshift.cli.execute import cell, print_json, print_table
+from groundshift.cli.execute import cell, print_json, print_table, print_warnings
 from groundshift.cli.layout import Debug, Json, Quiet, examples
+from groundshift.cli.options import explained
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
 from groundshift.pipelines import jobfile
-from groundshift.pipelines.jobfile import sentence
 from groundshift.pipelines.mosaic_job import MosaicJob
 
 EXAMPLES = examples(
@@ -53,24 +53,12 @@ FLAGS = {
     "run.strict": "--strict",
 }
 """Fields of a mosaic job, and what the command line calls them."""
-
-
-def _help(key: str) -> str:
-    """The explanation of a field, and its default."""
-    section, name = key.split(".")
-    kind: Any = MosaicJob.model_fields[section].annotation
-    field = kind.model_fields[name]
-    text = " ".join((field.description or "").split())
-    default = None if field.is_required() else field.get_default()
-    if default is None or isinstance(default, bool):
-        return text
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    return f"{text} [default: {shown}]"
+_FIELDS = jobfile.fields(MosaicJob)
 
 
 def _option(key: str, metavar: str = "", short: str = "", panel: str = "Grid") -> Any:
     flags = [FLAGS[key], *([short] if short else [])]
-    return typer.Option(*flags, metavar=metavar or None, help=_help(key), rich_help_panel=panel)
+    return typer.Option(*flags, metavar=metavar or None, help=explained(_FIELDS[key]), rich_help_panel=panel)
 
 
 _READ, _COMPOSE, _OUT, _RUN = "Scenes", "Composing", "Results", "Running"
@@ -92,7 +80,7 @@ _RESUME = typer.Option(
 
 def mosaic(
     *,
-    scenes: Annotated[list[str], typer.Argument(metavar="SCENES...", help=_help("input.scenes"))],
+    scenes: Annotated[list[str], typer.Argument(metavar="SCENES...", help=explained(_FIELDS["input.scenes"]))],
     outdir: Annotated[str, _option("output.outdir", "FOLDER", "-o", _OUT)],
     dates: Annotated[str | None, _option("input.dates", "FIRST/LAST", panel=_READ)] = None,
     max_cloud: Annotated[str | None, _option("input.max_cloud", "PERCENT", panel=_READ)] = None,
@@ -144,26 +132,15 @@ def mosaic(
     given |= {"scenes": expanded(scenes), "classes": mask_classes, "mask": clouds}
     given |= {"cloud_dilation_m": cloud_dilation, "shadow_dilation_m": shadow_dilation}
     given |= {name: False if off else None for name, off in switches.items()}
-    values: dict[str, dict[str, object]] = {name: {} for name in MosaicJob.model_fields}
-    for key in FLAGS:
-        section, name = key.split(".")
-        if given[name] is not None:
-            values[section][name] = given[name]
-    job = job_of(values)
+    job = job_of({key: given[key.partition(".")[2]] for key in FLAGS})
     if save_config is not None:
         jobfile.save(job, save_config)
     execute(job, as_json=as_json, quiet=quiet)
 
 
-def job_of(values: dict[str, dict[str, object]]) -> MosaicJob:
-    """Make a job of options by section and name; UsageError names the flag that does not fit."""
-    from pydantic import ValidationError
-
-    try:
-        return MosaicJob.model_validate(values)
-    except ValidationError as error:
-        said = [sentence(detail, lambda key: FLAGS.get(key, key)) for detail in error.errors()]
-        raise UsageError("\n".join(dict.fromkeys(said))) from None
+def job_of(given: Mapping[str, object]) -> MosaicJob:
+    """Make a job of options by dotted name, None: not given; UsageError names the flag that does not fit."""
+    return jobfile.make(MosaicJob, given, lambda key: FLAGS.get(key, key), UsageError)
 
 
 def execute(job: MosaicJob, *, as_json: bool, quiet: bool) -> None:
@@ -171,8 +148,7 @@ def execute(job: MosaicJob, *, as_json: bool, quiet: bool) -> None:
     from groundshift.pipelines import mosaic as pipeline
 
     result = pipeline.run(job, progress(quiet))
-    for warning in result.warnings:
-        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
+    print_warnings(result.warnings)
     if as_json:
         print_json(result.summary)
     elif not quiet:

@@ -49,9 +49,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic.fields import FieldInfo
+
 from groundshift.errors import UsageError
 from groundshift.pipelines.job import ChangeJob
 from groundshift.pipelines.jobfile import fields, make_job
+
+
+def explained(field: FieldInfo) -> str:
+    """The explanation of a field, and its default unless it is a switch."""
+    text = " ".join((field.description or "").split())
+    default = None if field.is_required() else field.get_default()
+    if default is None or isinstance(default, bool):
+        return text
+    shown = ",".join(str(item) for item in default) if isinstance(default, tuple) else str(default)
+    return f"{text} [default: {shown}]"
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,8 @@ class JobOption:
     @property
     def help(self) -> str:
         """The explanation of the field, and its default."""
-        field = fields()[self.key]
-        text = " ".join((field.description or "").split())
-        default = field.get_default()
-        if self.const is not None or default is None or field.is_required():
-            return text if self.const is not False else f"Do not {text[0].lower()}{text[1:]}"
-        shown = ",".join(str(item) for item in default) if isinstance(default, tuple) else str(default)
-        return f"{text} [default: {shown}]"
+        text = explained(fields()[self.key])
+        return text if self.const is not False else f"Do not {text[0].lower()}{text[1:]}"
 
 
 GROUPS: dict[str, tuple[JobOption, ...]] = {

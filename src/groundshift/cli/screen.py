@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from groundshift.cli.execute import cell, print_json, print_table
+from groundshift.cli.execute import cell, print_json, print_table, print_warnings
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
@@ -47,8 +46,7 @@ def screen(
         raise UsageError(f"--dates: {error}") from None
     folder = None if out_dir is None else Path(out_dir)
     found = pipeline.run(scenes, aoi=aoi, dates=days, folder=folder, progress=progress(quiet))
-    for warning in found.warnings:
-        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
+    print_warnings(found.warnings)
     if as_json:
         dropped = [{"name": name, "reason": reason} for name, reason in found.dropped]
         print_json({"scenes": [vars(each) for each in found.scenes], "dropped": dropped, "outputs": found.outputs})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from groundshift.cli.execute import cell, print_json, print_table
+from groundshift.cli.execute import cell, print_json, print_table, print_warnings
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.cli.mosaic import job_of
 from groundshift.errors import UsageError
@@ -48,22 +47,15 @@ def select(
     """
     if cover < 1:
         raise UsageError(f"--cover is {cover}: it should be 1 or more.")
-    asked = {"dates": dates, "max_cloud": max_cloud}
-    job = job_of(
-        {
-            "input": {"scenes": scenes, **{name: value for name, value in asked.items() if value is not None}},
-            "grid": {} if aoi is None else {"aoi": aoi},
-            "output": {"outdir": "."},
-        }
-    )
+    asked = {"input.scenes": scenes, "input.dates": dates, "input.max_cloud": max_cloud, "grid.aoi": aoi}
+    job = job_of({**asked, "output.outdir": "."})
     from groundshift.composite.select import SelectOptions
     from groundshift.pipelines import select as pipeline
 
     found = pipeline.run(
         scenes, job, SelectOptions(cover=cover), progress(quiet), Path(out), full_resolution=full_resolution
     )
-    for warning in found.warnings:
-        print(f"groundshift: warning: {warning.name}: {warning}", file=sys.stderr)
+    print_warnings(found.warnings)
     listed = found.listed
     never = 100 * listed.never / listed.cells
     gap = (listed.cost - listed.bound) / listed.bound if listed.bound else 0.0

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.clouds.scl import grow
 from groundshift.errors import InputError
 from groundshift.model.cloudmask import CloudClass
 
@@ -78,4 +79,19 @@ def classify(probabilities: Probabilities, valid: NDArray[np.bool_], cloud_from:
     clouded = (both >= cloud_from) & (both > shadow) & (both > snow)
     out[clouded] = np.where(cloud >= thin, CloudClass.CLOUD, CloudClass.THIN_CLOUD)[clouded]
     out[~valid] = CloudClass.NO_DATA
+    return out
+
+
+def grown(codes: NDArray[np.uint8], cloud_px: float, shadow_px: float) -> NDArray[np.uint8]:
+    """Codes with clouds and shadows grown by discs: thick clouds over thin ones, both over shadows."""
+    thick, thin, dark = (codes == code for code in (CloudClass.CLOUD, CloudClass.THIN_CLOUD, CloudClass.SHADOW))
+    out = codes.copy()
+    if shadow_px > 0:
+        out[grow(dark, shadow_px) & ~thick & ~thin] = CloudClass.SHADOW
+    if cloud_px > 0:
+        near = grow(thick, cloud_px)
+        out[grow(thin, cloud_px) & ~near] = CloudClass.THIN_CLOUD
+        out[near & ~thin] = CloudClass.CLOUD
+        out[thin] = CloudClass.THIN_CLOUD
+    out[codes == CloudClass.NO_DATA] = CloudClass.NO_DATA
     return out

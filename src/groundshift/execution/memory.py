@@ -14,6 +14,8 @@ from groundshift.errors import UsageError
 
 _SIZE = re.compile(r"(\d+(?:[.,]\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_BASE_BYTES = 330 * 2**20
+"""What the first process needs before it has read a pixel, and a worker half of it."""
 
 
 def parse_memory(text: str) -> int:
@@ -27,6 +29,12 @@ def parse_memory(text: str) -> int:
     if size < 1:
         raise UsageError(f"no amount of memory: {text!r}: expected for example 2G or 800M.")
     return int(size)
+
+
+def worker_bytes(text: str, workers: int) -> int:
+    """Memory that each worker may use for pixels; negative where the cap for all processes together leaves none."""
+    workers = max(1, workers)
+    return (parse_memory(text) - _BASE_BYTES * (1 + workers // 2 + workers % 2)) // workers
 
 
 def release() -> None:

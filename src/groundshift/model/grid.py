@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
@@ -44,6 +46,16 @@ class Window:
             min(shape[1], self.x1 + halo_px),
         )
 
+    def shared(self, other: Window) -> Window | None:
+        """The part that two windows share; None where there is none."""
+        y0, y1 = max(self.y0, other.y0), min(self.y1, other.y1)
+        x0, x1 = max(self.x0, other.x0), min(self.x1, other.x1)
+        return Window(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
+
+    def within(self, outer: Window) -> Window:
+        """The same pixels, counted from the first pixel of another window."""
+        return Window(self.y0 - outer.y0, self.y1 - outer.y0, self.x0 - outer.x0, self.x1 - outer.x0)
+
 
 def blocks(shape: tuple[int, int], rows: int, columns: int | None = None) -> Iterator[Window]:
     """Cut a grid into blocks, row by row. Law: every pixel lies in exactly one."""
@@ -78,6 +90,17 @@ def pixel_area_m2(geobox: GeoBox) -> float | None:
 def metres_per_unit(crs: CRS) -> float:
     """Length of one unit of a CRS in metres; of a degree along the equator."""
     return METRES_PER_DEGREE if crs.geographic else float(crs.proj.axis_info[0].unit_conversion_factor)
+
+
+def pixels_per_metre(grid: GeoBox) -> NDArray[np.float64]:
+    """2 x 2: (rows, columns) that a metre eastward and a metre northward are, in the middle of a grid."""
+    inverse = ~grid.affine
+    matrix = np.array([[inverse.d, inverse.e], [inverse.a, inverse.b]])
+    east = north = 1 / metres_per_unit(grid.crs)
+    if grid.crs.geographic:
+        _, latitude = grid.extent.centroid.coords[0]
+        east = 1 / (METRES_PER_DEGREE * math.cos(math.radians(latitude)))
+    return matrix @ np.diag([east, north])
 
 
 def window_of(bounds: Sequence[float], grid: GeoBox) -> Window:

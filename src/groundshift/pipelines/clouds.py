@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from groundshift import __version__
 from groundshift.errors import CloudWarning, GroundshiftWarning, MissingInputError, OutputError, UsageError
+from groundshift.execution.memory import parse_memory
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening, styles, vector
@@ -21,7 +22,7 @@ from groundshift.io.atomic import atomic, scratch, sweep
 from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.model.cloudmask import CLASSES, LEGEND, CloudClass
-from groundshift.model.grid import blocks, crop, metres_per_unit, pixel_size_m, same_grid, snapped
+from groundshift.model.grid import blocks, crop, metres_per_unit, pixel_size_m, same_grid, snapped, window_of
 from groundshift.model.scene import OpenOptions
 from groundshift.pipelines import ingest, scene_mask
 from groundshift.pipelines.scene_mask import PROBABILITY_STEP, MaskOptions, MaskPlan, SceneMask
@@ -66,6 +67,7 @@ class CloudsJob:
             raise UsageError("--out and --probabilities name one file: choose two.")
         if self.resolution is not None and not self.resolution > 0:
             raise UsageError(f"--resolution is {self.resolution:g}: expected metres, more than 0.")
+        parse_memory(self.memory)
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers is {self.workers}: expected 1 or more.")
 
@@ -123,6 +125,8 @@ def verified(made: MaskPlan, pool: Pool, progress: Progress, known: Sequence[str
     own = [file for file in made.reader.files(made.bands) if file not in known]
     ground = made.reader.files(made.ground) if made.ground else ()
     others = [file for file in ground if file not in (*own, *known)]
+    if not own and not others:
+        return made
     with progress.stage("verify", len(own) + len(others)) as advance:
         for files in (own, others):
             work = [(made.reader, file) for file in files]
@@ -143,7 +147,7 @@ def _write(
     area: BaseGeometry | None,
     work: Path,
 ) -> dict[str, Any]:
-    scene, grid = made.reader.scene, _grid(job, found)
+    scene, grid = made.reader.scene, _grid(job, found, area)
     tags = {"scene": scene.name, "mask": found.mask, "software": f"groundshift {__version__}"}
     codes, chances = found.codes, found.probabilities
     if not (same_grid(grid, found.grid) and grid.shape == found.grid.shape):
@@ -190,8 +194,8 @@ def _write(
     )
 
 
-def _grid(job: CloudsJob, found: SceneMask) -> GeoBox:
-    own = found.grid
+def _grid(job: CloudsJob, found: SceneMask, area: BaseGeometry | None) -> GeoBox:
+    own = found.grid if area is None else crop(found.grid, window_of(area.bounds, found.grid))
     if job.resolution is None:
         return own
     if own.crs is None:

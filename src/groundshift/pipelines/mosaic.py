@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from groundshift import errors
 from groundshift.clouds import registry
+from groundshift.clouds.classification import COUNTED
 from groundshift.composite import blend
 from groundshift.composite.balance import Balance
 from groundshift.errors import GroundshiftWarning, InputError
@@ -57,6 +58,8 @@ _SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
 _LEAST_BYTES = 2**25
 """What a worker takes for pixels however small the cap is."""
 _LITTLE = 0.01
+_READ = "read"
+"""In the journal: all scenes are read, and their masks are of no more use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +160,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
 def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
     options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
-    named = [job.grid.aoi or "", *(layer.scene.href for layer in plan.layers)]
+    named = [job.grid.aoi or "", job.clouds.weights or "", *(layer.scene.href for layer in plan.layers)]
     return running.identity(options, [layer.reader for layer in plan.layers], job.grid.bands, named)
 
 
@@ -177,6 +180,7 @@ def _read(state: Run) -> None:
         for unit in mosaic_layers.units(layer, stack, plan, job, found)
     )
     state.read(todo, state.journal)
+    state.journal.add(_READ)
     for folder in state.work.glob("clouds-*"):
         shutil.rmtree(folder)
 
@@ -186,7 +190,8 @@ def _masked(state: Run, i: int) -> SceneMask | None:
     job, layer = state.job, state.plan.layers[i]
     if job.clouds.mask == "none":
         return None
-    options = MaskOptions(mask=job.clouds.mask, weights=job.clouds.weights, shadows=job.clouds.shadows)
+    classes = tuple(code for code in COUNTED if code in job.clouds.classes)
+    options = MaskOptions(mask=job.clouds.mask, weights=job.clouds.weights, classes=classes, shadows=job.clouds.shadows)
     try:
         made = scene_mask.plan(layer.reader, options, crop(state.plan.geobox, layer.window))
     except InputError as error:
@@ -201,8 +206,7 @@ def _masked(state: Run, i: int) -> SceneMask | None:
         return None
     folder = state.work / f"clouds-{i:04d}"
     if folder.name in state.journal.done:
-        # Nothing of it is left where an earlier run had read all of the scene.
-        return scene_mask.found_again(made, folder) if folder.exists() else None
+        return None if _READ in state.journal.done else scene_mask.found_again(made, folder)
     folder.mkdir(exist_ok=True)
     found = scene_mask.run(made, folder, state.pool, memory=job.run.memory, progress=state.progress)
     state.journal.add(folder.name)
@@ -288,14 +292,13 @@ def _side(state: Run, halo: int) -> tuple[int, int]:
     A third is for the strips, the rest for what is held of the whole block.
     """
     budget = max(state.worker_bytes(), _LEAST_BYTES)
-    windows = [layer.window for layer in state.plan.layers]
     bands = len(state.job.grid.bands)
+    deepest = _deepest([layer.window for layer in state.plan.layers], state.step, state.shape)
     for side in _SIDES:
         reach = side + 2 * halo
         if state.labels is None:
             needed = side**2 * (8 * bands + 40)
         else:
-            deepest = _deepest(windows, state.step, state.shape)
             giving = _most_labels(state.labels, side, halo, state.step)
             needed = reach**2 * (5 * deepest + giving * (4 * bands + 34) + 8 * bands + 40)
         if needed <= budget * 2 // 3:
@@ -313,6 +316,7 @@ def _most_labels(labels: NDArray[np.int16], side: int, halo: int, step: int) -> 
 
 
 def _deepest(windows: Sequence[Window], step: int, shape: tuple[int, int]) -> int:
+    """Scenes that lie on top of each other, at most."""
     depth = np.zeros(tuple(-(-n // step) for n in shape), np.int32)
     for window in windows:
         depth[window.y0 // step : -(-window.y1 // step), window.x0 // step : -(-window.x1 // step)] += 1

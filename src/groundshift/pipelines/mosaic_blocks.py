@@ -93,20 +93,10 @@ class Thinned:
 
     def write_weights(self, weights: NDArray[np.float32]) -> None:
         """Note the weights (y, x) of the scene."""
-        self.planes.write(self._local(None), weights, 2 * self.bands + 1)
-
-    def shared(self, window: Window) -> Window | None:
-        """The part of a window of the coarse grid that the scene may cover."""
-        y0, y1 = max(window.y0, self.window.y0), min(window.y1, self.window.y1)
-        x0, x1 = max(window.x0, self.window.x0), min(window.x1, self.window.x1)
-        return Window(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
-
-    def _local(self, window: Window | None) -> Window:
-        part, y, x = window or self.window, self.window.y0, self.window.x0
-        return Window(part.y0 - y, part.y1 - y, part.x0 - x, part.x1 - x)
+        self.planes.write(self.window.within(self.window), weights, 2 * self.bands + 1)
 
     def _read(self, planes: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:
-        return np.asarray(self.planes.read(self._local(window), planes), np.float32)
+        return np.asarray(self.planes.read((window or self.window).within(self.window), planes), np.float32)
 
     def _added(self, bands: Sequence[int]) -> NDArray[np.float32]:
         step = [self.step[band] for band in bands] if self.step else [0.0] * len(bands)
@@ -181,7 +171,7 @@ class Overlap:
 
 def overlap(work: Overlap) -> OverlapStatistics | None:
     """What two scenes say of each other, from afar; None where no cell is clear in both. A task for a worker."""
-    window = work.first.shared(work.second.window)
+    window = work.first.window.shared(work.second.window)
     if window is None:
         return None
     valid = [each.mostly_clear(window) for each in (work.first, work.second)]
@@ -258,10 +248,7 @@ def _chosen(work: Compose) -> Composed:
     """A block of scenes that flow into each other; only those that give something are held as a whole."""
     assert work.labels is not None
     padded = work.window.padded(blend.halo_px(work.blending), work.shape)
-    inner = (
-        slice(work.window.y0 - padded.y0, work.window.y1 - padded.y0),
-        slice(work.window.x0 - padded.x0, work.window.x1 - padded.x0),
-    )
+    inner = work.window.within(padded).slices
     numbers = covering(work.layers, padded)
     if not numbers:
         return _nothing(work)

@@ -12,14 +12,14 @@ from groundshift.clouds.masker import classify
 from groundshift.clouds.unet import NEEDED, UNet
 from groundshift.model.cloudmask import CloudClass
 from groundshift.model.grid import Window, blocks, pixel_size_m
-from groundshift.pipelines.mosaic_blocks import Outputs
+from groundshift.pipelines.mosaic_blocks import NODATA, SCALE, Outputs
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
 
 _ROWS = 256
 _BINS = 1000
-"""Of steps, each of one stored number: 1e-4 reflectance."""
+"""Of steps, each of one stored number."""
 _THIN = 8
 """Of pairs that lie elsewhere, rows between those that are looked at."""
 _CELLS = 512
@@ -63,21 +63,13 @@ class Block:
     factor: int
     """Pixels a side of a cell."""
     bands: tuple[str, ...]
-    nodata: int
-    scale: float
 
     def __str__(self) -> str:
         return "looking for cloud that was left"
 
 
-def check(state: Run, nodata: int, scale: float) -> Quality:
-    """Look over the planes of a composed mosaic.
-
-    Args:
-        state: of the run, all blocks composed.
-        nodata: stored number of no data.
-        scale: reflectance of a stored 1.
-    """
+def check(state: Run) -> Quality:
+    """Look over the planes of a mosaic, all blocks of which are composed."""
     assert state.out is not None
     out, pool, shape = state.out, state.pool, state.shape
     size = pixel_size_m(state.plan.geobox)
@@ -87,7 +79,7 @@ def check(state: Run, nodata: int, scale: float) -> Quality:
     cells = shape[0] // factor, shape[1] // factor
     every = list(blocks(cells, _CELLS, _CELLS))
     some = every[:: max(1, -(-len(every) // _MOST_BLOCKS))]
-    work = [Block(out, window, factor, state.job.grid.bands, nodata, scale) for window in some]
+    work = [Block(out, window, factor, state.job.grid.bands) for window in some]
     with state.stage("check", len(strips) + len(work) * known) as advance:
         counted = pool.run(steps, strips, lambda _: advance(1), str)
         seen = pool.run(cloud, work if known else [], lambda _: advance(1), str)
@@ -95,8 +87,8 @@ def check(state: Run, nodata: int, scale: float) -> Quality:
     clouded, looked = (sum(found[i] for found in seen) for i in range(2))
     pairs = int(at[0].sum())
     return Quality(
-        at_seams=tuple(_median(band) * scale for band in at) if pairs else (),
-        elsewhere=tuple(_median(band) * scale for band in off) if pairs else (),
+        at_seams=tuple(_median(band) * SCALE for band in at) if pairs else (),
+        elsewhere=tuple(_median(band) * SCALE for band in off) if pairs else (),
         seam_pairs=pairs,
         cloud_percent=100 * clouded / looked if looked else None,
     )
@@ -133,16 +125,15 @@ def cloud(work: Block) -> tuple[int, int]:
     wide = work.window.padded(masker.halo_px, cells)
     pixels = Window(*(edge * work.factor for edge in (wide.y0, wide.y1, wide.x0, wide.x1)))
     stored = work.out.mosaic.read(pixels).astype(np.float32)
-    known = (stored != work.nodata).all(axis=0)
+    known = (stored != NODATA).all(axis=0)
     valid = _means(known[None].astype(np.float32), work.factor)[0] == 1
     if not valid.any():
         return 0, 0
     chosen = masker.choose(work.bands)
-    values = stored[[work.bands.index(band) for band in chosen]] * np.float32(work.scale)
+    values = stored[[work.bands.index(band) for band in chosen]] * np.float32(SCALE)
     layers = _means(values, work.factor)
     codes = classify(masker.probabilities(np.where(valid, layers, 0), chosen, valid), valid)
-    y, x = work.window.y0 - wide.y0, work.window.x0 - wide.x0
-    inner = codes[y : y + work.window.shape[0], x : x + work.window.shape[1]]
+    inner = codes[work.window.within(wide).slices]
     clouded = (inner == CloudClass.CLOUD) | (inner == CloudClass.THIN_CLOUD)
     return int(clouded.sum()), int((inner != CloudClass.NO_DATA).sum())
 

@@ -1,7 +1,7 @@
 """All scenes of a mosaic from afar: colours that make overlaps agree, who gives which cell, how much each one counts.
 
 Cells are of about 160 m. What is known of them lies in planes, a file a scene, and is taken up scene by scene: memory
-does not follow the number of scenes, but for one bit a cell and scene of masks and a few numbers a scene.
+does not follow the number of scenes, but for one byte a cell and scene of masks and a few numbers a scene.
 """
 
 from __future__ import annotations
@@ -92,9 +92,8 @@ def _audit(state: Run) -> None:
 def _balance(state: Run) -> Balance:
     """One adjustment over all overlaps, each of which is described by a worker."""
     seen = state.thinned
-    pairs = [
-        (i, j) for i, j in itertools.combinations(range(len(seen)), 2) if seen[i].shared(seen[j].window) is not None
-    ]
+    every = itertools.combinations(range(len(seen)), 2)
+    pairs = [(i, j) for i, j in every if seen[i].window.shared(seen[j].window) is not None]
     most = balance.BalanceOptions().sample_pixels
     sample = int(np.clip(_SAMPLE_CELLS // max(len(pairs), 1), _FEWEST_CELLS, most))
     work = [Overlap(seen[i], seen[j], sample) for i, j in pairs]

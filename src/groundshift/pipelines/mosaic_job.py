@@ -112,6 +112,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "clouds": {
             "classes": (1, 3, 7, 8, 9, 10),
             "lenient": (),
+            "shadows": False,
             "cloud_dilation_m": 0.0,
             "shadow_dilation_m": 0.0,
             "second_opinion": False,
@@ -120,7 +121,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 """What each preset says; an option that is given beside it counts more. Scores of ``force`` and ``apex``:
 :data:`groundshift.composite.scores.SCORES`. ``cdse``: the algorithm page of the quarterly mosaics of the Copernicus
-Data Space Ecosystem, which masks these classes, grows nothing, and adjusts no colours."""
+Data Space Ecosystem, which masks these classes, seeks no other shadows, grows nothing, and adjusts no colours."""
 
 
 class MosaicJob(Section):

@@ -45,20 +45,9 @@ class LayerStack:
     weights: Planes | None = None
     """Planes of its coarse cells, the last of which is its weight in a weighted mean."""
 
-    def shared(self, window: Window) -> Window | None:
-        """The part of a window of the mosaic that the scene's planes cover."""
-        y0, y1 = max(window.y0, self.window.y0), min(window.y1, self.window.y1)
-        x0, x1 = max(window.x0, self.window.x0), min(window.x1, self.window.x1)
-        return Window(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
-
-    def local(self, window: Window) -> Window:
-        """A window of the mosaic in the scene's own planes."""
-        y, x = self.window.y0, self.window.x0
-        return Window(window.y0 - y, window.y1 - y, window.x0 - x, window.x1 - x)
-
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Balanced reflectance (p, y, x) and codes (y, x) of a window that it covers."""
-        local, stack = self.local(window), self.stack
+        local, stack = window.within(self.window), self.stack
         mask = stack.mask.read(local, 0)
         lenient = mask == LENIENT
         holds = np.where(lenient, np.uint8(USABLE), mask)
@@ -108,13 +97,13 @@ def filled(layers: Sequence[LayerStack], window: Window, bands: int) -> tuple[ND
     stack = np.full((len(layers), bands, *window.shape), np.nan, np.float32)
     codes = np.full((len(layers), *window.shape), EMPTY, np.uint8)
     for k, layer in enumerate(layers):
-        part = layer.shared(window)
+        part = layer.window.shared(window)
         if part is not None:
-            inside = (slice(part.y0 - window.y0, part.y1 - window.y0), slice(part.x0 - window.x0, part.x1 - window.x0))
+            inside = part.within(window).slices
             stack[k, :, *inside], codes[k, *inside] = layer.read(part)
     return stack, codes
 
 
 def covering(layers: Sequence[LayerStack], window: Window) -> list[int]:
     """Numbers of the scenes that may cover part of a window."""
-    return [i for i, layer in enumerate(layers) if layer.shared(window) is not None]
+    return [i for i, layer in enumerate(layers) if layer.window.shared(window) is not None]

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,13 +101,27 @@ def odd(plan: MosaicPlan) -> list[GroundshiftWarning]:
     return found
 
 
+def newest_first(scene: Scene) -> tuple[float, str]:
+    """What to sort scenes by; those without a date come last."""
+    return -(scene.sensing_time or _UNDATED).timestamp(), scene.name
+
+
+def off_days(scene: Scene, days: tuple[date, date] | None) -> str:
+    """Why a scene is not of these days, both included; empty where it is."""
+    if days is None or (scene.sensing_time is not None and days[0] <= scene.sensing_time.date() <= days[1]):
+        return ""
+    if scene.sensing_time is None:
+        return "its date is not known, and --dates was given"
+    return f"sensed on {scene.sensing_time:%Y-%m-%d}, not from {days[0]} to {days[1]}"
+
+
 def _chosen(readers: Sequence[Reader], job: MosaicJob) -> tuple[list[Reader], list[tuple[str, str]]]:
     """Scenes newest first: of the days asked for, not too cloudy, and of each acquisition the highest baseline."""
     dropped: list[tuple[str, str]] = []
     found: dict[object, Reader] = {}
-    ordered = sorted(readers, key=lambda reader: (_age_key(reader.scene), reader.scene.name))
-    for reader in ordered:
-        reason = _reason(reader.scene, job)
+    days = None if job.input.dates is None else interval(job.input.dates)
+    for reader in sorted(readers, key=lambda reader: newest_first(reader.scene)):
+        reason = off_days(reader.scene, days) or _too_cloudy(reader.scene, job.input.max_cloud)
         if reason:
             dropped.append((reader.scene.name, reason))
             continue
@@ -124,10 +138,6 @@ def _chosen(readers: Sequence[Reader], job: MosaicJob) -> tuple[list[Reader], li
     return list(found.values()), dropped
 
 
-def _age_key(scene: Scene) -> float:
-    return -(scene.sensing_time or _UNDATED).timestamp()
-
-
 def _acquisition(scene: Scene) -> object:
     """What tells one acquisition from another; a scene whose metadata do not is one of its own."""
     if scene.sensing_time is None or scene.tile is None:
@@ -135,14 +145,7 @@ def _acquisition(scene: Scene) -> object:
     return scene.platform, scene.tile, scene.sensing_time, scene.relative_orbit
 
 
-def _reason(scene: Scene, job: MosaicJob) -> str:
-    if job.input.dates is not None:
-        first, last = interval(job.input.dates)
-        if scene.sensing_time is None:
-            return "its date is not known, and --dates was given"
-        if not first <= scene.sensing_time.date() <= last:
-            return f"sensed on {scene.sensing_time:%Y-%m-%d}, not from {first} to {last}"
-    limit = job.input.max_cloud
+def _too_cloudy(scene: Scene, limit: float | None) -> str:
     if limit is not None and scene.cloud_percent is not None and scene.cloud_percent > limit:
         return f"{scene.cloud_percent:.4g} % cloud, more than {limit:g} %"
     return ""

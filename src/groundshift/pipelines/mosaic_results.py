@@ -25,13 +25,13 @@ from groundshift.pipelines import export, jobfile, mosaic_check, results
 from groundshift.pipelines.export import Export, Raster
 from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
 from groundshift.pipelines.mosaic_check import Quality
+from groundshift.pipelines.results import MANIFEST
 from groundshift.report import mosaic_page, pictures
 from groundshift.report.mosaic_page import MosaicReport, SceneRow
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
 
-MANIFEST = "manifest.json"
 _ROWS = 512
 _TOLD = ("data_percent", "lenient_percent", "residual_cloud_percent", "seams", "scenes", "balance")
 """Of the summary, what the manifest keeps."""
@@ -55,7 +55,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
     try:
-        quality = mosaic_check.check(state, NODATA, SCALE)
+        quality = mosaic_check.check(state)
         with state.stage("write", 4) as advance:
             curve = display.fit(display.merge([display.summarise(*part) for part in _shown(state)]))
             advance(1)

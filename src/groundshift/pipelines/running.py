@@ -27,8 +27,6 @@ from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
 
 WORK = ".groundshift-work"
 """Folder within that of the results, in which a run keeps what it needs."""
-_BASE_BYTES = 330 * 2**20
-"""What this process needs before it has read a pixel, and a worker half of it."""
 
 J = TypeVar("J", ChangeJob, MosaicJob)
 
@@ -104,9 +102,7 @@ class Running(Generic[J]):
 
     def worker_bytes(self) -> int:
         """Memory that each worker may use for pixels; may be negative where the cap leaves none."""
-        workers = max(1, self.pool.workers)
-        base = _BASE_BYTES * (1 + workers // 2 + workers % 2)
-        return (memory.parse_memory(self.job.run.memory) - base) // workers
+        return memory.worker_bytes(self.job.run.memory, self.pool.workers)
 
 
 def names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:

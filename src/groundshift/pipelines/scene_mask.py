@@ -19,12 +19,11 @@ from odc.geo.geobox import GeoBox
 
 from groundshift.clouds import registry, shadow
 from groundshift.clouds.classification import COUNTED
-from groundshift.clouds.masker import Masker, Probabilities, classify
+from groundshift.clouds.masker import Masker, Probabilities, classify, grown
 from groundshift.clouds.registry import AUTO, MaskerSpec
-from groundshift.clouds.scl import grow
 from groundshift.clouds.shadow import Casts
 from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, NoDataError, UsageError
-from groundshift.execution.memory import parse_memory
+from groundshift.execution.memory import worker_bytes
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import vector, warp
@@ -32,12 +31,12 @@ from groundshift.io.planes import Planes
 from groundshift.model.bands import SCL
 from groundshift.model.cloudmask import CLASSES, CloudClass
 from groundshift.model.grid import (
-    METRES_PER_DEGREE,
     Window,
     blocks,
     crop,
     metres_per_unit,
     pixel_size_m,
+    pixels_per_metre,
     snapped,
     window_of,
 )
@@ -50,10 +49,13 @@ PROBABILITY_STEP = 0.004
 """Of probabilities as they are stored, in bytes; 255 is no data."""
 _AFAR_PX = 2000
 """Pixels along the longer side of the grid on which shadows are sought: 60 m for a whole tile."""
+_AROUND_M = 5000.0
+"""So far around an area clouds are looked for: they grow into it by at most this, and throw their shadows into it."""
 _STEP_PX = 256
 """Blocks begin at multiples of this."""
 _MOST_PX = 1024
-_BASE_BYTES = 330 * 2**20
+_LEAST_BYTES = 2**24
+"""What a worker takes for pixels however small the cap is."""
 _NIR_STEP = 1e-4
 _WATER_NIR = 0.12
 """Water is darker than this in the near infrared, and greener than it is infrared."""
@@ -153,7 +155,7 @@ def plan(reader: Reader, options: MaskOptions, over: GeoBox | None = None) -> Ma
     Args:
         reader: the scene.
         options: which mask.
-        over: only what lies within this grid is masked; None: the whole scene.
+        over: only what lies within this grid, or near it, is masked; None: the whole scene.
 
     Raises:
         InputError: the scene lacks bands, or is of a level that the mask does not know.
@@ -213,39 +215,13 @@ def _grid(scene: Scene, bands: tuple[str, ...], masker: Masker, over: GeoBox | N
     shared = over.extent.to_crs(grid.crs) & grid.extent if grid.crs is not None else grid.extent
     if shared.is_empty:
         raise NoDataError(f"{scene.name} lies outside of the area that is to be masked.")
-    return crop(grid, window_of(tuple(shared.boundingbox), grid))
+    return _around(grid, tuple(shared.boundingbox))
 
 
-def mask_scene(
-    reader: Reader,
-    options: MaskOptions,
-    folder: Path,
-    pool: Pool,
-    *,
-    over: GeoBox | None = None,
-    area: BaseGeometry | None = None,
-    memory: str = "2G",
-    probabilities: bool = False,
-    progress: Progress | None = None,
-) -> SceneMask:
-    """Mask a scene.
-
-    Args:
-        reader: the scene.
-        options: which mask, and what is done with it.
-        folder: for scratch rasters, one folder a scene; they are the result, so it must be kept as long as that.
-        pool: does the work.
-        over: only what lies within this grid is masked; None: the whole scene.
-        area: no data outside of it; in the coordinates of the scene's own grid (of :func:`plan`).
-        memory: of all processes together.
-        probabilities: keep them.
-        progress: told of the two passes.
-
-    Raises:
-        GroundshiftError: as opening, reading and :func:`plan` raise it.
-    """
-    made = plan(reader, options, over)
-    return run(made, folder, pool, area=area, memory=memory, probabilities=probabilities, progress=progress)
+def _around(grid: GeoBox, bounds: tuple[float, ...]) -> GeoBox:
+    """The part of a grid within bounds and near them."""
+    size = pixel_size_m(grid)
+    return crop(grid, window_of(bounds, grid).padded(0 if size is None else math.ceil(_AROUND_M / size), grid.shape))
 
 
 def run(
@@ -258,7 +234,20 @@ def run(
     probabilities: bool = False,
     progress: Progress | None = None,
 ) -> SceneMask:
-    """Do what was planned; see :func:`mask_scene`."""
+    """Mask a scene.
+
+    Args:
+        made: what :func:`plan` settled.
+        folder: for scratch rasters, one folder a scene; they are the result, so it must be kept as long as that.
+        pool: does the work.
+        area: no data outside of it; in the coordinates of the grid of the plan.
+        memory: of all processes together.
+        probabilities: keep them.
+        progress: told of the two passes.
+
+    Raises:
+        GroundshiftError: as reading raises it.
+    """
     told = progress or Silent()
     first = Planes.create(folder / "first.bin", (1, *made.shape), "uint8")
     codes = Planes.create(folder / "codes.bin", (1, *made.shape), "uint8")
@@ -291,10 +280,9 @@ def found_again(made: MaskPlan, folder: Path) -> SceneMask:
 
 def _windows(made: MaskPlan, memory: str, workers: int) -> Iterator[Window]:
     """Blocks so large that all workers fit the memory."""
-    at_once = max(1, workers)
-    budget = parse_memory(memory) - _BASE_BYTES * (1 + (at_once + 1) // 2)
+    budget = max(worker_bytes(memory, workers), _LEAST_BYTES)
     per_pixel = 14 * (len(made.bands) + len(made.ground)) + (60 if made.spec.name == "scl" else 600)
-    side = int(math.sqrt(max(budget / at_once, 2**24) / per_pixel)) - 2 * made.halo_px
+    side = int(math.sqrt(budget / per_pixel)) - 2 * made.halo_px
     side = int(np.clip(side // _STEP_PX * _STEP_PX, _STEP_PX, _MOST_PX))
     return blocks(made.shape, side, side)
 
@@ -376,26 +364,8 @@ def _sought(made: MaskPlan, codes: Planes, ground: Planes, path: Path) -> tuple[
     cloud, nir, water, valid = _afar(codes, ground, factor)
     sun = scene.sun_zenith_deg or 0.0, scene.sun_azimuth_deg or 0.0
     casts = shadow.search(cloud, nir, water, valid, pixels_per_metre(made.grid) / factor, sun)
-    np.savez(
-        path,
-        piece=casts.piece,
-        shift_px=casts.shift_px,
-        kind=casts.kind,
-        height_m=casts.height_m,
-        level=casts.level,
-    )
+    np.savez(path, **vars(casts))
     return casts, factor
-
-
-def pixels_per_metre(grid: GeoBox) -> NDArray[np.float64]:
-    """2 x 2: (rows, columns) that a metre eastward and a metre northward are, in the middle of a grid."""
-    inverse = ~grid.affine
-    matrix = np.array([[inverse.d, inverse.e], [inverse.a, inverse.b]])
-    east = north = 1 / metres_per_unit(grid.crs)
-    if grid.crs.geographic:
-        _, latitude = grid.extent.centroid.coords[0]
-        east = 1 / (METRES_PER_DEGREE * math.cos(math.radians(latitude)))
-    return matrix @ np.diag([east, north])
 
 
 def _afar(
@@ -458,26 +428,10 @@ def finish(work: _End) -> None:
         shaded = _shaded(work, wide) & ((codes == CloudClass.CLEAR) | (codes == CloudClass.SNOW))
         codes[shaded] = CloudClass.SHADOW
     codes = grown(codes, cloud_px, shadow_px)
-    y, x = work.window.y0 - wide.y0, work.window.x0 - wide.x0
-    codes = codes[y : y + work.window.shape[0], x : x + work.window.shape[1]]
+    codes = codes[work.window.within(wide).slices]
     if work.area is not None:
         codes[~vector.rasterise_mask(work.area, work.plan.grid, work.window)] = CloudClass.NO_DATA
     work.out.write(work.window, codes, 0)
-
-
-def grown(codes: NDArray[np.uint8], cloud_px: float, shadow_px: float) -> NDArray[np.uint8]:
-    """Codes with clouds and shadows grown by discs: thick clouds over thin ones, both over shadows."""
-    thick, thin, dark = (codes == code for code in (CloudClass.CLOUD, CloudClass.THIN_CLOUD, CloudClass.SHADOW))
-    out = codes.copy()
-    if shadow_px > 0:
-        out[grow(dark, shadow_px) & ~thick & ~thin] = CloudClass.SHADOW
-    if cloud_px > 0:
-        near = grow(thick, cloud_px)
-        out[grow(thin, cloud_px) & ~near] = CloudClass.THIN_CLOUD
-        out[near & ~thin] = CloudClass.CLOUD
-        out[thin] = CloudClass.THIN_CLOUD
-    out[codes == CloudClass.NO_DATA] = CloudClass.NO_DATA
-    return out
 
 
 @lru_cache(maxsize=1)
@@ -508,11 +462,14 @@ def _shaded(work: _End, window: Window) -> NDArray[np.bool_]:
     nir = (dn.astype(np.float32) - 1) * np.float32(_NIR_STEP)
     rows, columns = np.arange(near.y0, near.y1) // factor, np.arange(near.x0, near.x1) // factor
     found = shadow.shaded(thrown, nir, casts.level[np.ix_(rows, columns)], wet > 0, factor) & (dn > 0)
-    y, x = window.y0 - near.y0, window.x0 - near.x0
-    return np.asarray(found[y : y + window.shape[0], x : x + window.shape[1]])
+    return np.asarray(found[window.within(near).slices])
 
 
 def over_area(made: MaskPlan, aoi: str) -> tuple[MaskPlan, BaseGeometry]:
-    """The plan cut to an area of interest, and the area in its coordinates; raises GridError where they do not meet."""
+    """The plan for an area of interest and what lies around it, and the area in the coordinates of its grid.
+
+    Raises:
+        GridError: the area lies elsewhere.
+    """
     area = vector.aoi_on(*vector.read_aoi(aoi), made.grid)
-    return replace(made, grid=crop(made.grid, window_of(area.bounds, made.grid))), area
+    return replace(made, grid=_around(made.grid, area.bounds)), area

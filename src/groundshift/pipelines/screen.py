@@ -7,9 +7,9 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,15 @@ from groundshift.io.previews import Glance
 from groundshift.model.grid import crop, metres_per_unit, pixel_size_m, snapped, window_of
 from groundshift.model.scene import OpenOptions
 from groundshift.model.scl import CLOUD, SHADOW, SceneClass
+from groundshift.pipelines import mosaic_plan
+from groundshift.pipelines.select import CELL_M
 from groundshift.report import contact, pictures
 from groundshift.report.contact import Card
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-CELL_M = 160.0
-"""Side of a cell: eight pixels of the scene classification."""
 SHEET, TABLE, FACTS = "contact-sheet.png", "scenes.csv", "scenes.json"
-_UNDATED = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ def run(
     scenes: Sequence[str],
     *,
     aoi: str | None = None,
-    dates: tuple[Any, Any] | None = None,
+    dates: tuple[date, date] | None = None,
     folder: Path | None = None,
     reading: OpenOptions | None = None,
     masker: PreviewMasker | None = None,
@@ -111,8 +110,10 @@ def run(
         GroundshiftError: as opening raises it.
     """
     glances = [previews.glance(text, reading or OpenOptions(verify=False)) for text in dict.fromkeys(scenes)]
-    glances.sort(key=lambda each: (-(each.scene.sensing_time or _UNDATED).timestamp(), each.scene.name))
-    kept, dropped = _of_dates(glances, dates)
+    glances.sort(key=lambda each: mosaic_plan.newest_first(each.scene))
+    reasons = [(each.scene.name, mosaic_plan.off_days(each.scene, dates)) for each in glances]
+    kept = [each for each, (_, reason) in zip(glances, reasons, strict=True) if not reason]
+    dropped = [(name, reason) for name, reason in reasons if reason]
     if not kept:
         raise NoDataError(f"no scene of {len(glances)} was sensed in these days: widen --dates.")
     area = vector.read_aoi(aoi) if aoi is not None else None
@@ -132,26 +133,10 @@ def run(
                     cards.append(contact.thinned(_card(found[-1], seen, inside)))
             advance(1)
     if not found:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
-        raise NoDataError(f"no scene of {len(glances)} is left to look at ({reasons}).")
+        some = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
+        raise NoDataError(f"no scene of {len(glances)} is left to look at ({some}).")
     outputs = _write(folder, found, cards) if folder is not None else {}
     return Screening(scenes=tuple(found), dropped=tuple(dropped), outputs=outputs, warnings=tuple(warnings))
-
-
-def _of_dates(glances: Sequence[Glance], dates: tuple[Any, Any] | None) -> tuple[list[Glance], list[tuple[str, str]]]:
-    if dates is None:
-        return list(glances), []
-    kept: list[Glance] = []
-    dropped: list[tuple[str, str]] = []
-    for each in glances:
-        time = each.scene.sensing_time
-        if time is None:
-            dropped.append((each.scene.name, "its date is not known, and --dates was given"))
-        elif not dates[0] <= time.date() <= dates[1]:
-            dropped.append((each.scene.name, f"sensed on {time:%Y-%m-%d}, not from {dates[0]} to {dates[1]}"))
-        else:
-            kept.append(each)
-    return kept, dropped
 
 
 def _grid(each: Glance, area: tuple[BaseGeometry, str | None] | None) -> tuple[GeoBox | None, float, NDArray[np.bool_]]:

@@ -107,7 +107,7 @@ def measure(work: Work) -> MeasuredStrip:
     scratch, window = work.scratch, work.window
     halo = work.fitted.halo_px if work.fitted else 0
     padded = window.padded(halo, scratch.shape)
-    inner = Window(window.y0 - padded.y0, window.y1 - padded.y0, 0, window.shape[1])
+    inner = window.within(padded)
     (before, usable_before, codes_before), (after, usable_after, codes_after) = (
         stack.read(padded) for stack in scratch.stacks
     )

@@ -65,7 +65,7 @@ def test_cloud_that_was_left_is_seen_in_any_blocks(tmp_path: Path) -> None:
 
     def seen(side: int) -> tuple[int, int]:
         bands = ("B02", "B03", "B04", "B08")
-        work = [mosaic_check.Block(out, w, 1, bands, NODATA, SCALE) for w in blocks((192, 192), side, side)]
+        work = [mosaic_check.Block(out, w, 1, bands) for w in blocks((192, 192), side, side)]
         return tuple(np.sum([mosaic_check.cloud(block) for block in work], axis=0))
 
     clouded, looked = seen(192)
