@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +117,10 @@ def rasterise_mask(geometry: BaseGeometry, geobox: GeoBox, window: Window | None
 class Pieces:
     """What one block knows of its regions; blocks are merged by :func:`merge`."""
 
-    geometries: NDArray[np.object_]
-    """WKB of each region of the block: placed where it is whole, in pixels of the whole grid where it is ``open``."""
+    packed: bytes
+    """:attr:`geometries`, end to end and compressed: all blocks are kept until the last is done."""
+    size: NDArray[np.int64]
+    """Bytes of each of them."""
     open: NDArray[np.bool_]
     """Regions that touch the border of the block, and may go on beyond."""
     transform: Affine
@@ -134,6 +137,14 @@ class Pieces:
     """Of each region of the block."""
     total: NDArray[np.float64]
     """Sum of the measured quantity over each region of the block; its pixels where nothing was measured."""
+
+    @property
+    def geometries(self) -> NDArray[np.object_]:
+        """WKB of each region of the block: placed where it is whole, in pixels of the whole grid where ``open``."""
+        content, ends = zlib.decompress(self.packed), np.cumsum(self.size)
+        found = np.empty(len(ends), object)
+        found[:] = [content[end - size : end] for end, size in zip(ends.tolist(), self.size.tolist(), strict=True)]
+        return found
 
 
 def pieces(
@@ -171,8 +182,10 @@ def pieces(
     weights = None if measure is None else measure.reshape(-1)[inside]
     total = np.bincount(number, weights, len(code)).astype(np.float64)
     first_px = (y + window.y0) * columns + x + window.x0
-    packed = shapely.to_wkb(outlines)
-    return Pieces(packed, is_open, transform, code, first_px, rim, columns, pixels.astype(np.int64), total)
+    content = shapely.to_wkb(outlines)
+    size = np.array([len(each) for each in content], np.int64)
+    packed = zlib.compress(b"".join(content), 1)
+    return Pieces(packed, size, is_open, transform, code, first_px, rim, columns, pixels.astype(np.int64), total)
 
 
 def _placed(outlines: NDArray[np.object_], transform: Affine) -> NDArray[np.object_]:

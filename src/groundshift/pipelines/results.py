@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from groundshift import errors
 from groundshift.change import kinds
 from groundshift.change.kinds import KindFacts
 from groundshift.errors import GroundshiftError, GroundshiftWarning, OutputError
+from groundshift.execution import memory
 from groundshift.io import cog, manifest, stac_item, vector
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
@@ -185,6 +186,7 @@ def _write_files(state: Run, facts: Sequence[KindFacts], target: GeoBox, files: 
             export.begin(state, raster, max(1, state.pool.workers))
         state.pool.retire()
         files["changes"] = _write_polygons(state, facts, target), "polygons of change"
+        memory.release()
         advance(1)
         looks = _pictures(state, facts)
         files |= _write_pictures(state, looks, facts)
@@ -197,7 +199,10 @@ def _write_files(state: Run, facts: Sequence[KindFacts], target: GeoBox, files: 
 
 def _write_polygons(state: Run, facts: Sequence[KindFacts], target: GeoBox) -> Path:
     native = state.plan.geobox
-    shapes, code, pixels, mean = vector.merge_measured([strip.pieces for strip in state.classified])
+    pieces = [strip.pieces for strip in state.classified if strip.pieces is not None]
+    state.classified = [replace(strip, pieces=None) for strip in state.classified]
+    shapes, code, pixels, mean = vector.merge_measured(pieces)
+    pieces.clear()
     area = pixel_area_m2(native)
     p = np.ones(len(code)) if state.fitted is None else state.fitted.p_value(mean.astype(np.float32)).astype(float)
     fields = {

@@ -309,7 +309,8 @@ class ClassifiedStrip:
 
     window: Window
     table: KindTable
-    pieces: vector.Pieces
+    pieces: vector.Pieces | None
+    """None once they are polygons."""
     picture: tuple[NDArray[np.uint8], NDArray[np.float32]]
     polar: NDArray[np.float32]
     """(3, n): amplitude, angle, kind of a sample of compared pixels."""
