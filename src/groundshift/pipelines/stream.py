@@ -23,7 +23,7 @@ from groundshift.model.legend import NO_CHANGE, NO_DATA
 from groundshift.pipelines.fitting import Block, Fitted, Measured
 from groundshift.pipelines.ingest import MASKED, Stack
 from groundshift.radiometry.reflectance import EMPTY
-from groundshift.report.pictures import DatePictures, LabelQuicklook, ReflectanceQuicklook, of_dates
+from groundshift.report.pictures import DatePictures, LabelQuicklook, Look, ReflectanceQuicklook, of_dates
 
 HISTOGRAM_EDGES = np.geomspace(0.05, 500.0, 121)
 """Bins of the amplitude."""
@@ -184,8 +184,14 @@ def _thin(reflectance: NDArray[np.float32], valid: NDArray[np.bool_], work: Work
 def draw_dates(scratch: Scratch) -> DatePictures:
     """The pictures of the two dates, once all strips are measured."""
     _, rows, columns = scratch.looks.shape
-    looks = scratch.looks.read(Window(0, rows, 0, columns)).astype(np.float32, copy=False)
-    return of_dates([(image, np.isfinite(image[0])) for image in np.split(looks, 2)])
+
+    def look(date: int) -> Look:
+        image = np.empty((3, rows, columns), np.float32)
+        for k in range(3):
+            image[k] = scratch.looks.read(Window(0, rows, 0, columns), 3 * date + k)
+        return image, np.isfinite(image[0])
+
+    return of_dates(look)
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ def thinned(card: Card) -> Card:
 def sheet(cards: Sequence[Card]) -> Picture:
     """Draw the cards in rows, all with one stretch; RGB (y, x, 3)."""
     coloured = [(card.rgb, card.valid & ~card.cloud & card.inside) for card in cards if card.rgb is not None]
-    law = pictures.common_stretch(*coloured)
+    law = pictures.common_stretch(coloured)
     columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(cards)))))
     rows = -(-len(cards) // columns)
     wide, high = _CELL_PX + _GAP_PX, _CELL_PX + _CAPTION_PX + _GAP_PX

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -224,8 +224,12 @@ class Stretch:
 _SHOULDER = 0.92
 """Brightness at the end of the span; clouds and snow share what is above."""
 _SAMPLE = 200_000
-_ROWS = 256
+_ROWS = 64
 """Of a picture that are brightened together."""
+
+
+Look = tuple[NDArray[np.floating], NDArray[np.bool_]]
+"""Reflectance (3, y, x) of one date, and where it is valid (y, x)."""
 
 
 def _values(rgb: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
@@ -233,11 +237,11 @@ def _values(rgb: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.f
     return rgb.reshape(3, -1)[:, usable[:: max(1, len(usable) // _SAMPLE)]]
 
 
-def common_stretch(*dates: tuple[NDArray[np.floating], NDArray[np.bool_]]) -> Stretch:
+def common_stretch(dates: Iterable[Look]) -> Stretch:
     """Fit one stretch to all dates together, robust to clouds and glints.
 
     Args:
-        dates: (reflectance (3, y, x), valid (y, x)) of each date; valid should leave out clouds.
+        dates: valid should leave out clouds.
 
     Returns:
         Black at the 0.5 % quantile of each band, the span to the 99 % quantile of the brightest band, and a gamma
@@ -277,7 +281,11 @@ def stretch(rgb: NDArray[np.floating], valid: NDArray[np.bool_], law: Stretch) -
 def base_grey(before: Picture, after: Picture) -> NDArray[np.uint8]:
     """Mean brightness of the two pictures, (y, x): the ground under the map of change."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint((before @ weights + after @ weights) / 2).astype(np.uint8)
+    grey = np.empty(before.shape[:2], np.uint8)
+    for top in range(0, len(grey), _ROWS):
+        part = slice(top, top + _ROWS)
+        grey[part] = np.rint((before[part] @ weights + after[part] @ weights) / 2)
+    return grey
 
 
 def _hatch(shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -318,10 +326,10 @@ DatePictures = tuple[bytes, bytes, NDArray[np.uint8]]
 """Before and after as PNG, and the grey ground under the map."""
 
 
-def of_dates(dates: Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> DatePictures:
-    """Draw both dates, given as (reflectance (3, y, x), valid (y, x)), in one stretch. A task for a worker."""
-    law = common_stretch(*dates)
-    before, after = (stretch(image, valid, law) for image, valid in dates)
+def of_dates(look: Callable[[int], Look]) -> DatePictures:
+    """Draw both dates, 0 and 1, in one stretch. Each is looked at twice, and one at a time is in memory."""
+    law = common_stretch(map(look, (0, 1)))
+    before, after = (stretch(*look(date), law) for date in (0, 1))
     return png(before), png(after), base_grey(before, after)
 
 

@@ -73,7 +73,7 @@ def _no_change(rng: np.random.Generator) -> NoChangeFacts:
 def _pictures(rng: np.random.Generator) -> dict[str, bytes]:
     rgb = rng.uniform(0, 0.3, (3, 20, 30)).astype(np.float32)
     valid = np.ones((20, 30), bool)
-    photo = pictures.stretch(rgb, valid, pictures.common_stretch((rgb, valid)))
+    photo = pictures.stretch(rgb, valid, pictures.common_stretch([(rgb, valid)]))
     labels = np.zeros((20, 30), np.uint8)
     labels[5:9, 5:9] = 1
     change = pictures.change_picture(labels, pictures.base_grey(photo, photo), change_legend(2))

@@ -24,7 +24,7 @@ def _scene(shape: tuple[int, int] = (30, 40), scale: float = 0.2) -> tuple[np.nd
 
 
 def _law(*dates: tuple[np.ndarray, np.ndarray]) -> pictures.Stretch:
-    return pictures.common_stretch(*(dates or (_scene(),)))
+    return pictures.common_stretch(dates or (_scene(),))
 
 
 @pytest.mark.parametrize(
