@@ -105,7 +105,7 @@ def test_without_a_classification_the_colours_tell(
     code, said, _ = run(capsys, folder, "--json")
     (found,) = json.loads(said)["scenes"]
     assert code == 0
-    assert (found["clouds_by"], found["colours_from"], found["shadow_percent"]) == ("rule", "overviews", None)
+    assert (found["clouds_by"], found["colours_from"], found["shadow_percent"]) == ("preview-unet", "overviews", None)
     assert found["cloud_percent"] == pytest.approx(50)
     assert found["data_percent"] == pytest.approx(75)
 

@@ -80,6 +80,21 @@ def test_the_cloudless_scene_alone_is_enough(
     assert pipeline.expanded([str(out), str(scenes[0])]) == [str(scenes[1]), str(scenes[0])]
 
 
+def test_a_hazy_scene_gives_way_to_an_older_one_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hazy, clean = (
+        write_safe(
+            SyntheticScene(options=GROUND, date=DateOptions(haze=haze), number=i),
+            tmp_path,
+            sensing_time=datetime(2021, 3, 25 - 5 * i, 0, 2, 41, tzinfo=UTC),
+            bands="B02,B03,B04,B08",
+        )
+        for i, haze in enumerate((0.08, 0.0))
+    )
+    code, said, _ = run(capsys, "select", hazy, clean, "--out", tmp_path / "scenes.json", "--json")
+    (chosen,) = json.loads(said)["scenes"]
+    assert (code, Path(chosen["href"])) == (0, clean)
+
+
 def test_a_mosaic_takes_the_list(
     scenes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

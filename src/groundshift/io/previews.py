@@ -32,6 +32,9 @@ _PVI = re.compile(r"GRANULE/[^/]+/QI_DATA/[^/]*PVI[^/]*\.jp2$")
 _DISPLAY_TOP = 0.3558
 """Reflectance that 255 is in previews and true-colour images of ESA."""
 
+_SMALL_PX = 2048 * 2048
+"""Pixels of an image that is small as it is."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
@@ -71,8 +74,12 @@ class Glance:
         """SCL on a grid, None where there is none."""
         return None if self.reader is None else self.reader.read_classification(geobox)
 
-    def picture(self, geobox: GeoBox) -> Picture | None:
+    def picture(self, geobox: GeoBox, *, small: bool = False) -> Picture | None:
         """Its colours, at about the pixels of a grid; None where it has none of them.
+
+        Args:
+            geobox: the grid.
+            small: only where a small copy of them lies there; nothing large is read for it.
 
         Raises:
             ProductError: a file is damaged.
@@ -151,6 +158,15 @@ def _safe(reader: SafeReader, over: GeoBox) -> Picture | None:
         return None
     own = GeoBox(values.shape[1:], transform, crs) if crs is not None else _stretched(values.shape[1:], over)
     return _from_display(values, own, "preview")
+
+
+def _is_small(reader: FilesetReader) -> bool:
+    """Whether all colours can be had without reading much."""
+    for band in COLOURS:
+        with drivers.opened(reader.stored[band].path) as dataset:
+            if dataset.width * dataset.height > _SMALL_PX and not dataset.overviews(reader.stored[band].index):
+                return False
+    return True
 
 
 def _overviews(reader: FilesetReader, geobox: GeoBox) -> Picture:

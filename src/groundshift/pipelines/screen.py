@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from groundshift.clouds.preview import PreviewMasker, PreviewRule
+from groundshift.clouds.preview import PreviewMasker, PreviewNet
 from groundshift.errors import CloudWarning, GroundshiftWarning, NoDataError
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import previews, vector
@@ -124,7 +124,7 @@ def run(
             if grid is None:
                 dropped.append((each.scene.name, "outside of the area of interest"))
             else:
-                seen = look(each, grid, masker or PreviewRule())
+                seen = look(each, grid, masker or PreviewNet())
                 if seen is None:
                     warnings.append(CloudWarning(f"{each.scene.name}: has no preview, colours or classes to look at."))
                     dropped.append((each.scene.name, "nothing to look at"))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.clouds import scl
-from groundshift.clouds.preview import PreviewRule
+from groundshift.clouds.preview import PreviewNet
 from groundshift.composite import select
 from groundshift.composite.select import Candidate, SceneList, Selection, SelectOptions
 from groundshift.composite.select_cover import Cover
@@ -112,7 +112,7 @@ def run(
     readers = [opening.open_scene(text, OpenOptions(verify=job.input.verify)) for text in dict.fromkeys(scenes)]
     look = _look(mosaic_plan.make(readers, job), job)
     layers = look.plan.layers
-    rows, warnings = [], []
+    rows, haze, warnings = [], [], []
     with progress.stage("looking", len(layers)) as advance:
         for layer in layers:
             if layer.scene.classification is None:
@@ -121,10 +121,12 @@ def run(
                         f"{layer.scene.name} has no scene classification: its clouds are judged by its colours."
                     )
                 )
-            rows.append(np.flatnonzero(clear_cells(layer.reader, look.coarse, job)[look.wanted]).astype(np.int32))
+            clear = clear_cells(layer.reader, look.coarse, job)
+            rows.append(np.flatnonzero(clear[look.wanted]).astype(np.int32))
+            haze.append(hazy_share(layer.reader, look.coarse, clear & look.wanted))
             advance(1)
     newest = max((layer.scene.sensing_time for layer in layers if layer.scene.sensing_time), default=None)
-    candidates = [_candidate(layer.reader, newest) for layer in layers]
+    candidates = [_candidate(layer.reader, newest, hazy) for layer, hazy in zip(layers, haze, strict=True)]
     cover = Cover.from_rows(rows, int(look.wanted.sum()))
     if not any(len(row) for row in rows):
         raise NoDataError(f"none of the {len(rows)} scenes shows anything of the area clear: add scenes or dates.")
@@ -296,18 +298,31 @@ def clear_cells(reader: Reader, grid: GeoBox, job: MosaicJob) -> NDArray[np.bool
         if picture is None:
             return np.asarray(reader.read([job.grid.bands[0]], grid, "nearest").valid[0])
         rgb, valid = picture.on(grid)
-        return np.asarray(valid & ~scl.grow(PreviewRule().look(rgb, valid, reader.scene.level).cloud, growth[0]))
+        return np.asarray(valid & ~scl.grow(PreviewNet().look(rgb, valid, reader.scene.level).cloud, growth[0]))
     inner = Window(halo, halo + grid.shape[0], halo, halo + grid.shape[1]).slices
     usable = scl.usable(classes, job.clouds.classes, *growth)[inner]
     return np.asarray(usable & (classes[inner] != SceneClass.NO_DATA))
 
 
-def _candidate(reader: Reader, newest: datetime | None) -> Candidate:
+def hazy_share(reader: Reader, grid: GeoBox, cells: NDArray[np.bool_]) -> float:
+    """Share of some cells (y, x) of a coarse grid that are hazy; 0 where no small copy of the colours tells."""
+    picture = previews.of(reader).picture(grid, small=True) if cells.any() else None
+    if picture is None:
+        return 0.0
+    y, x = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
+    there = np.s_[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
+    rgb, valid = picture.on(grid[there])
+    known = cells[there] & valid
+    return float(PreviewNet().look(rgb, valid, reader.scene.level).haze[known].mean()) if known.any() else 0.0
+
+
+def _candidate(reader: Reader, newest: datetime | None, haze: float) -> Candidate:
     scene = reader.scene
     time = scene.sensing_time
     found = Candidate(
         id=scene.name,
         age_days=0.0,
+        haze=haze,
         orbit=scene.relative_orbit,
         tile=scene.tile or "",
         href=scene.href,
