@@ -20,7 +20,11 @@ ROUNDS = [
     "--seed 6 --steps 1200 --batch 12 --pool 2500 --first 400 --fresh 3 --rate 1.2e-3 --start CHECKPOINT",
     "--seed 8 --steps 1700 --batch 16 --first 200 --rate 1.5e-3 --start CHECKPOINT, with colours alone in 40 % of the"
     " examples (30 % before)",
+    "--seed 11 --steps 4200 --batch 16 --first 400 --rate 1.5e-3 --start CHECKPOINT, with river sand and gravel among the"
+    " covers",
 ]
+SCRIPTS = {"cloud_unet": "cloud_unet", "preview_cloud": "preview_nets", "preview_haze": "preview_nets"}
+BENCHMARKS = {"cloud_unet": "cloud_masks", "preview_cloud": "previews", "preview_haze": "previews"}
 CLOUD_UNET: dict[str, Any] = {
     "name": "cloud_unet",
     "version": "1",
@@ -53,7 +57,7 @@ CLOUD_UNET: dict[str, Any] = {
     "limits": [
         "trained on few real places, most of them in Europe: salt, sand, snow and tropics are known as drawn only",
         "with colours only, snow and ice are taken for cloud, many thin clouds are missed, and shadows under haze too",
-        "trained for 1800 steps only: more would help",
+        "trained for 7700 steps only, on one processor: more would help",
         "fog, smoke, dust and a veil that dims the whole image evenly are found in part",
         "made for pixels of about 20 m; at 60 m and more, small clouds and their shadows are missed",
         "shadows are not checked against the height of clouds and the sun here",
@@ -95,19 +99,18 @@ TEXTS: dict[str, dict[str, Any]] = {
 
 def write_card(weights: Path, training: Mapping[str, Any], figures: Any = None) -> None:
     """Write the card with the checksum of the weights."""
-    how = dict(training) if "rounds" in training else _plain(training)
-    checksum = hashlib.sha256(weights.read_bytes()).hexdigest()
+    name = weights.stem
     card = {
-        **TEXTS[weights.stem],
-        "sha256": checksum,
-        "training": how,
-        "figures": figures or "see benchmarks/cloud_masks.py",
+        **TEXTS[name],
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "training": {"script": f"training/{SCRIPTS[name]}.py", **_plain(training)},
+        "figures": figures or f"see benchmarks/{BENCHMARKS[name]}.py",
     }
     weights.with_suffix(".json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _plain(training: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("seed", "steps", "batch", "pool", "first", "fresh", "rate", "start")
+    kept = ("rounds", "seed", "steps", "batch", "pool", "first", "fresh", "rate", "start")
     return {key: str(value) if isinstance(value, Path) else value for key, value in training.items() if key in kept}
 
 
@@ -120,7 +123,7 @@ def main() -> None:
     options = parser.parse_args()
     old = json.loads(options.weights.with_suffix(".json").read_text("utf-8"))
     figures = json.loads(options.figures.read_text("utf-8")) if options.figures else old["figures"]
-    training = {"script": "training/cloud_unet.py", "rounds": ROUNDS} if options.rounds else old["training"]
+    training = {"rounds": ROUNDS} if options.rounds else old["training"]
     write_card(options.weights, training, figures)
 
 
