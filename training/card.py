@@ -20,8 +20,8 @@ ROUNDS = [
     "--seed 6 --steps 1200 --batch 12 --pool 2500 --first 400 --fresh 3 --rate 1.2e-3 --start CHECKPOINT",
     "--seed 8 --steps 1700 --batch 16 --first 200 --rate 1.5e-3 --start CHECKPOINT, with colours alone in 40 % of the"
     " examples (30 % before)",
-    "--seed 11 --steps 4200 --batch 16 --first 400 --rate 1.5e-3 --start CHECKPOINT, with river sand and gravel among the"
-    " covers",
+    "--seed 11 --steps 4200 --batch 16 --first 400 --rate 1.5e-3 --start CHECKPOINT, with river sand and gravel among"
+    " the covers",
 ]
 SCRIPTS = {"cloud_unet": "cloud_unet", "preview_cloud": "preview_nets", "preview_haze": "preview_nets"}
 BENCHMARKS = {"cloud_unet": "cloud_masks", "preview_cloud": "previews", "preview_haze": "previews"}
