@@ -91,8 +91,8 @@ class Glance:
         if not set(COLOURS) <= set(self.scene.bands):
             return None
         if isinstance(self.reader, FilesetReader) and not any(self.reader.stored[band].masks for band in COLOURS):
-            return _overviews(self.reader, geobox)
-        return _averaged(self.reader, geobox)
+            return None if small and not _is_small(self.reader) else _overviews(self.reader, geobox)
+        return None if small else _averaged(self.reader, geobox)
 
 
 def glance(text: str | Path, options: OpenOptions | None = None) -> Glance:
