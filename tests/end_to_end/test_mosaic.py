@@ -72,7 +72,7 @@ class Part:
         for group, metres in (((8, 9, 10), 150), ((3,), 80)):
             if np.isin(classes, group).any():
                 clear &= 10 * ndimage.distance_transform_edt(~np.isin(classes, group)) > metres
-        return np.where(clear, 1, np.where(np.isin(classes, (0, 1, 3, 8, 9)), 0, 2))
+        return np.where(clear, 1, np.where(np.isin(classes, (0, 1, 3, 8, 9, 10)), 0, 2))
 
 
 NEW = DateOptions(cloud_share=0.06)

@@ -64,7 +64,7 @@ class CloudsSection(Section):
     """Look for shadows where the sun throws them, beside those of the mask."""
     classes: Classes = (0, 1, 3, 7, 8, 9, 10)
     """SCL codes that are masked: as for change, and unclassified (7), which CDSE and S2Mosaic mask as well."""
-    lenient: Classes = (0, 1, 3, 8, 9)
+    lenient: Classes = (0, 1, 3, 8, 9, 10)
     """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there (of other masks:
     all but what they grew by); empty: such pixels stay without data."""
     cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
