@@ -17,6 +17,8 @@ FEWEST = 3
 _MAD_TO_SIGMA = 1.4826
 _SAME = 0.02
 """Reflectance: cloud seldom looks so alike on three days, roofs, sand and snow do."""
+_LIT, _DARK = 0.8, 0.015
+"""Share of the near infrared that lit ground keeps from day to day, and what water may vary by."""
 
 Stack = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -68,15 +70,17 @@ def suspicious(
     return np.asarray(found & clear & enough)
 
 
-def persistent(blue: Stack, seen: Mask) -> Mask:
+def persistent(blue: Stack, nir: Stack, seen: Mask) -> Mask:
     """Find ground that looks the same on several dates, which neither cloud nor its shadow does.
 
     Args:
         blue: (time, y, x) reflectance.
+        nir: (time, y, x) reflectance of the near infrared, in which a shadow on dark ground shows.
         seen: (time, y, x) True = data, whatever the mask says.
 
     Returns:
-        (time, y, x) True = ground: within 0.02 of the darkest date, where three dates at least are.
+        (time, y, x) True = ground: blue within 0.02 of the darkest date, where three dates at least are, and near
+        infrared not below four fifths of the brightest of those by more than 0.015.
     """
     if len(blue) < FEWEST:
         return np.zeros(seen.shape, bool)
@@ -84,5 +88,6 @@ def persistent(blue: Stack, seen: Mask) -> Mask:
     lowest = np.partition(values, FEWEST - 1, axis=0)
     darkest, third = lowest[:FEWEST].min(axis=0), lowest[FEWEST - 1]
     with np.errstate(invalid="ignore"):
-        same = np.isfinite(third) & (third - darkest <= _SAME)
-    return np.asarray(same & (values <= darkest + _SAME))
+        alike = np.isfinite(third) & (third - darkest <= _SAME) & (values <= darkest + _SAME)
+        brightest = np.where(alike, nir, -np.inf).max(axis=0)
+        return np.asarray(alike & (nir >= _LIT * brightest - _DARK))

@@ -370,7 +370,7 @@ def second_opinion(
     middle = reduce.reduce(np.stack([blue, ndvi], axis=1), clear, _MEDIAN).composite
     deviation = reduce.reduce(np.abs(blue - middle[0])[:, None], clear, _MEDIAN).composite[0]
     doubtful = temporal.suspicious(blue, ndvi, clear, (middle[0], middle[1], deviation))
-    ground = temporal.persistent(blue, seen)
+    ground = temporal.persistent(blue, nir, seen)
     out = np.where((codes == MASKED) & ground, LENIENT, codes)
     return np.where(doubtful, MASKED, out).astype(np.uint8)
 
