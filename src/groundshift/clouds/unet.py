@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from groundshift.clouds.masker import Probabilities, all_of
 from groundshift.errors import InputError
-from groundshift.model.bands import BANDS
 from groundshift.model.cloudmask import CLASSES
 from groundshift.nets.card import verified
 from groundshift.nets.runtime import WEIGHTS, load
@@ -64,8 +63,8 @@ class UNet:
             MissingInputError: the weights are absent.
             ProductError: they are not what their card says.
         """
-        self.choose(bands)
-        unknown = [name for name in bands if name not in BANDS]
+        all_of(NEEDED, bands, self.name)
+        unknown = [name for name in bands if name not in load(self.weights).card.bands]
         if unknown or len(bands) != len(reflectance):
             raise InputError(f"{len(reflectance)} layers named {', '.join(bands)}: expected a band name for each.")
         out = np.zeros((len(CLASSES), *valid.shape), np.float32)
