@@ -24,11 +24,11 @@ from _tables import results, table
 from cloud_masks import UNKNOWN, Counts, other_dates
 from groundshift.clouds.preview import PreviewMasker, PreviewNet, PreviewRule
 from groundshift.io import previews
+from groundshift.model.bands import DISPLAY_TOP as TOP
 from groundshift.model.scene import OpenOptions
 from groundshift.testing import atmosphere
 
 MASKERS: tuple[PreviewMasker, ...] = (PreviewNet(), PreviewRule())
-TOP = 0.3558
 FIGURES = ("precision", "recall", "F1", "IoU", "balanced accuracy")
 T29_FIRST_ROW = 1200 * 60 / 320
 Floats = NDArray[np.float32]

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.model.bands import DISPLAY_TOP
 from groundshift.nets.runtime import WEIGHTS, load
 
 Floats = NDArray[np.float32]
@@ -78,8 +79,6 @@ class PreviewRule:
         return PreviewMask(cloud=cloud, haze=valid & ~cloud & (hot >= self.haze_hot + raised))
 
 
-_DISPLAY_TOP = 0.3558
-"""Reflectance of 255 in a preview; brighter pixels of other sources are cut to it."""
 _AIR = np.array([0.028, 0.045, 0.075], np.float32)
 """(red, green, blue) mean brightness of clean air above dark ground, which Level-1C holds."""
 _STEP = 8
@@ -111,7 +110,7 @@ class PreviewNet:
 
 
 def stretch(rgb: Floats, valid: Mask) -> Floats:
-    """What the networks take: (4, y, x) roots of the colours within what a preview shows, and validity."""
-    shown = np.sqrt(np.clip(rgb, 0, _DISPLAY_TOP) / np.float32(_DISPLAY_TOP))
+    """What the networks take: (4, y, x) roots of the colours, cut to what a preview can show, and validity."""
+    shown = np.sqrt(np.clip(rgb, 0, DISPLAY_TOP) / np.float32(DISPLAY_TOP))
     out: Floats = np.concatenate([(shown - np.float32(0.5)) * np.float32(2.5), np.ones((1, *valid.shape), np.float32)])
     return out * valid

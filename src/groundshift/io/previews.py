@@ -24,14 +24,12 @@ from groundshift.io.archive import unpack
 from groundshift.io.decode import decoding
 from groundshift.io.fileset import FilesetReader
 from groundshift.io.safe import SafeReader
+from groundshift.model.bands import DISPLAY_TOP
 from groundshift.model.grid import Window
 from groundshift.model.scene import OpenOptions, Reader, Scene
 
 COLOURS = ("B04", "B03", "B02")
 _PVI = re.compile(r"GRANULE/[^/]+/QI_DATA/[^/]*PVI[^/]*\.jp2$")
-_DISPLAY_TOP = 0.3558
-"""Reflectance that 255 is in previews and true-colour images of ESA."""
-
 _SMALL_PX = 2048 * 2048
 """Pixels of an image that is small as it is."""
 
@@ -132,7 +130,7 @@ def _stretched(shape: tuple[int, int], over: GeoBox) -> GeoBox:
 
 def _from_display(values: NDArray[Any], geobox: GeoBox, source: str) -> Picture:
     """8 bits as ESA shows reflectance: 0 no data, 1 to 255 from 0 to 0.3558."""
-    rgb = (values[:3].astype(np.float32) - 1) / np.float32(254) * np.float32(_DISPLAY_TOP)
+    rgb = (values[:3].astype(np.float32) - 1) / np.float32(254) * np.float32(DISPLAY_TOP)
     return Picture(rgb=np.maximum(rgb, 0), valid=np.asarray((values[:3] > 0).any(axis=0)), geobox=geobox, source=source)
 
 

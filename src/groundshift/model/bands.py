@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from groundshift.errors import UsageError
 
+DISPLAY_TOP = 0.3558
+"""Reflectance that 255 is in previews and true-colour images of ESA."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
