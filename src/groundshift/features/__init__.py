@@ -1,0 +1,1 @@
+"""From bands to features: indices, textures, terrain, components, sharper bands."""

@@ -1,0 +1,1 @@
+"""Land cover: regular series, samples, classifiers, and maps made of their probabilities."""
