@@ -126,7 +126,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     ]
     plan = mosaic_plan.make(readers, job)
     with lock.hold(outdir):
-        work = outdir / WORK / _identity(job, plan)
+        work = outdir / WORK / identity(job, plan)
         results.refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
         running.remove_other_work(work)
@@ -143,7 +143,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                     journal=Journal(work),
                 )
                 state.warn(*mosaic_plan.odd(plan))
-                _read(state)
+                read_scenes(state)
                 mosaic_fit.fit(state)
                 _compose(state)
                 summary = mosaic_results.write(state, begin)
@@ -157,7 +157,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                 shutil.rmtree(outdir / WORK, ignore_errors=True)
 
 
-def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
+def identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
     options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
     named = [job.grid.aoi or "", job.clouds.weights or "", *(layer.scene.href for layer in plan.layers)]
@@ -167,7 +167,7 @@ def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
 # ---- read ----------------------------------------------------------------------------------------------------------
 
 
-def _read(state: Run) -> None:
+def read_scenes(state: Run) -> None:
     """Verify the files and decode all scenes to planes; what an interrupted run did is not done again."""
     plan, job = state.plan, state.job
     _check_space(state)
