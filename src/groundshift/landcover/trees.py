@@ -211,6 +211,11 @@ class LightGbmTrees:
     classes: int
     sigmoid: float
 
+    @property
+    def features(self) -> int:
+        """Of a sample."""
+        return self.trees.features
+
     def probabilities(self, values: Float32, threads: int = 1) -> Float64:
         """Return probabilities (sample, class) of features (sample, feature) float32, NaN = missing."""
         sums = self.trees.sums(values, threads)

@@ -1,6 +1,6 @@
 """Probabilities of classes: softmax, its temperature, and other shares of the classes than those trained with.
 
-The last axis is the class. Probabilities of exactly 0 count as the smallest positive float32.
+The last axis is the class. A probability below one in a million counts as that: a class without a vote is not impossible.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from groundshift.errors import InputError
 Floats = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 
-LEAST = float(np.finfo(np.float32).tiny)
-"""Stands for a probability of 0 where its logarithm is needed."""
+LEAST = 1e-6
+"""Probability from which on logarithms are taken."""
 _TEMPERATURES = (0.05, 20.0)
 """Between which a temperature is sought; one at a bound means that the scores say nothing, or everything."""
 
@@ -44,11 +44,11 @@ def tempered(probabilities: Floats, temperature: float, ratio: Floats | None = N
     Returns:
         (..., class) float64, adding up to 1; NaN where there were NaN.
 
-    Law: with temperature 1 and no ratio nothing changes beyond rounding.
+    Law: with temperature 1 and no ratio nothing changes by more than a few millionths.
     """
-    scores = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST)) / temperature
+    scores = _logarithm(probabilities) / temperature
     if ratio is not None:
-        scores += np.log(np.maximum(np.asarray(ratio, np.float64), LEAST))
+        scores += _logarithm(ratio)
     return softmax(scores)
 
 
@@ -72,8 +72,8 @@ def fit_temperature(probabilities: Floats, labels: NDArray[np.integer], ratio: F
             f"probabilities of shape {probabilities.shape} for {len(labels)} labels: expected a row for each label "
             "and a column for each class."
         )
-    scores = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST))
-    shift = 0.0 if ratio is None else np.log(np.maximum(np.asarray(ratio, np.float64), LEAST))
+    scores = _logarithm(probabilities)
+    shift = 0.0 if ratio is None else _logarithm(ratio)
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
@@ -82,3 +82,8 @@ def fit_temperature(probabilities: Floats, labels: NDArray[np.integer], ratio: F
     low, high = np.log(_TEMPERATURES)
     found = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def _logarithm(values: Floats) -> Float64:
+    found: Float64 = np.log(np.maximum(np.asarray(values, np.float64), LEAST))
+    return found
