@@ -115,7 +115,7 @@ class SyntheticYear:
         )
         quarter = _stands(self.options.scene.seed, window.y0, window.x0, *window.shape, land.astype(np.uint64))
         keys = np.where(town, quarter, painted.parcel)
-        return np.asarray((keys >> np.uint64(2)).astype(np.int64) + 1)
+        return np.asarray((keys >> np.uint64(12)).astype(np.int64) + 1)
 
     def series(
         self, window: Window | None = None, bands: Sequence[str] = SERIES_BANDS, days: Sequence[date] | None = None
