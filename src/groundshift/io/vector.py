@@ -28,6 +28,7 @@ from groundshift.errors import GridError, InputError, MissingInputError, OutputE
 from groundshift.io.atomic import atomic
 from groundshift.model.grid import Window, crop
 from groundshift.model.legend import NO_CHANGE, NO_DATA
+from groundshift.numerics.regions import label
 
 _WKT = re.compile(
     r"\s*(?:SRID\s*=\s*(\d+)\s*;)?\s*((?:MULTI)?(?:POLYGON|POINT|LINESTRING)|GEOMETRYCOLLECTION)\b", re.IGNORECASE
@@ -164,15 +165,15 @@ def pieces(
         measure: (y, x), a quantity whose mean over each region is wanted.
     """
     codes = np.ascontiguousarray(labels, None if labels.dtype == np.uint8 else np.int32)
-    region, first = _label(codes, NO_CHANGE, NO_DATA, True)
-    parts, corner = _label(region, -1, -1, False)
+    region, first = label(codes, NO_CHANGE, NO_DATA, True)
+    parts, corner = label(region, -1, -1, False)
     y, x = first // labels.shape[1], first % labels.shape[1]
     code = codes[y, x].astype(np.int64)
     polygons = _polygons_of(parts, window)
     owner = region.reshape(-1)[corner].astype(np.int64)
     by_region = np.argsort(owner, kind="stable")
     outlines = shapely.multipolygons(polygons[by_region], indices=owner[by_region])
-    rim = _rim(region, code, window, columns)
+    rim = rim_of(region, code, window, columns)
     is_open = np.zeros(len(code), bool)
     is_open[rim[1]] = True
     outlines[~is_open] = _placed(outlines[~is_open], transform)
@@ -215,7 +216,7 @@ def merge_measured(
     if starts[-1] == 0:
         return np.empty(0, object), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     first = np.concatenate([part.first for part in parts])
-    region = _joined(parts, starts)
+    region = join([part.rim for part in parts], starts, parts[0].columns, corners=True)
     lead = np.lexsort((first, region))
     lead = lead[np.r_[True, np.diff(region[lead]) > 0]]
     lead = lead[np.argsort(first[lead])]
@@ -385,47 +386,6 @@ def _corners(shape: tuple[int, int]) -> list[tuple[int, int]]:
 # --- regions -------------------------------------------------------------------------------------------------------
 
 
-@numba.njit(cache=True, nogil=True)
-def _root(parent, i):  # type: ignore[no-untyped-def]
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
-@numba.njit(cache=True, nogil=True)
-def _label(labels, skip_a, skip_b, corners):  # type: ignore[no-untyped-def]
-    """Regions of equal code in scan order (-1: none) and the first pixel of each; over corners too if asked."""
-    height, width = labels.shape
-    parent = np.empty(labels.size, np.int32)
-    for y in range(height):
-        for x in range(width):
-            code = labels[y, x]
-            if code == skip_a or code == skip_b:  # noqa: SIM109  numba is faster so
-                continue
-            i = y * width + x
-            parent[i] = i
-            for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
-                if dy * dx != 0 and not corners:
-                    continue
-                if y + dy >= 0 and 0 <= x + dx < width and labels[y + dy, x + dx] == code:
-                    a, b = _root(parent, i), _root(parent, i + dy * width + dx)
-                    parent[max(a, b)] = min(a, b)
-    region = np.full((height, width), -1, np.int32)
-    first = [np.int64(0)][:0]
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x] == skip_a or labels[y, x] == skip_b:
-                continue
-            root = _root(parent, np.int32(y * width + x))
-            if root == y * width + x:
-                region[y, x] = len(first)
-                first.append(np.int64(root))
-            else:
-                region[y, x] = region[root // width, root % width]
-    return region, np.array(first, np.int64)
-
-
 _STEPS = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """East, south, west, north, as (y, x)."""
 
@@ -516,7 +476,8 @@ def _polygons_of(parts: NDArray[np.int32], window: Window) -> NDArray[np.object_
     return polygons
 
 
-def _rim(region: NDArray[np.int32], code: NDArray[np.int64], window: Window, columns: int) -> NDArray[np.int64]:
+def rim_of(region: NDArray[np.int32], code: NDArray[np.int64], window: Window, columns: int) -> NDArray[np.int64]:
+    """(3, n): index in the whole grid, region and code of the pixels on the rim of a block; region -1 has none."""
     height, width = region.shape
     row, column = np.arange(width), np.arange(height) * width
     rim = np.unique(np.concatenate([row, row + column[-1], column, column + width - 1]))
@@ -525,14 +486,22 @@ def _rim(region: NDArray[np.int32], code: NDArray[np.int64], window: Window, col
     return np.stack([(y + window.y0) * columns + x + window.x0, number, code[number]])
 
 
-def _joined(parts: Sequence[Pieces], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the joined region of each region of each block."""
-    columns = parts[0].columns
-    shifted = [part.rim + np.array([[0], [start], [0]]) for part, start in zip(parts, starts, strict=False)]
+def join(
+    rims: Sequence[NDArray[np.int64]], starts: NDArray[np.int64], columns: int, *, corners: bool
+) -> NDArray[np.int64]:
+    """Number of the joined region of each region of each block.
+
+    Args:
+        rims: (3, n) of each block: index in the whole grid, region and code of the pixels on its rim.
+        starts: number of the first region of each block, and of all regions.
+        columns: of the whole grid.
+        corners: regions that meet at a corner only are joined too.
+    """
+    shifted = [rim + np.array([[0], [start], [0]]) for rim, start in zip(rims, starts, strict=False)]
     rim = np.concatenate(shifted, axis=1)
     index, region, code = rim[:, np.argsort(rim[0], kind="stable")]
     pairs = [np.empty((2, 0), np.int64)]
-    for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
+    for dy, dx in ((0, 1), (1, 0), (1, -1), (1, 1))[: 4 if corners else 2]:
         there = index + dy * columns + dx
         at = np.minimum(np.searchsorted(index, there), max(0, len(index) - 1))
         inside = (index % columns + dx >= 0) & (index % columns + dx < columns)
