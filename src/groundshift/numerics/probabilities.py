@@ -52,13 +52,16 @@ def tempered(probabilities: Floats, temperature: float, ratio: Floats | None = N
     return softmax(scores)
 
 
-def fit_temperature(probabilities: Floats, labels: NDArray[np.integer], ratio: Floats | None = None) -> float:
+def fit_temperature(
+    probabilities: Floats, labels: NDArray[np.integer], ratio: Floats | None = None, weight: Floats | None = None
+) -> float:
     """Find the temperature at which probabilities are the likeliest for what was there.
 
     Args:
         probabilities: (sample, class), of samples that the model was not trained with.
         labels: (sample,) index of the true class.
         ratio: as of :func:`tempered`.
+        weight: (sample,) how much each sample counts; None: all the same.
 
     Returns:
         Temperature from 0.05 to 20.
@@ -77,7 +80,8 @@ def fit_temperature(probabilities: Floats, labels: NDArray[np.integer], ratio: F
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return -float(log_softmax(scores / np.exp(log_temperature) + shift)[rows, labels].mean())
+        found = log_softmax(scores / np.exp(log_temperature) + shift)[rows, labels]
+        return -float(np.average(found, weights=weight))
 
     low, high = np.log(_TEMPERATURES)
     found = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})

@@ -21,6 +21,7 @@ from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import VALID, Chain
 from groundshift.model.grid import Window
 from groundshift.pipelines.mosaic_layers import LayerStack, filled
+from groundshift.pipelines import steps
 from groundshift.pipelines.steps import FRACTION
 from groundshift.radiometry.reflectance import USABLE
 
@@ -97,11 +98,14 @@ class SeriesFeatures:
 
     series: Series
     chain: Chain
+    modules: tuple[str, ...]
+    """Python files with steps of the chain."""
     names: tuple[str, ...]
     geobox: GeoBox
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`Features`."""
+        steps.load(self.modules)
         padded = window.padded(self.chain.halo_px, (int(self.geobox.shape[0]), int(self.geobox.shape[1])))
         series = self.series.read(padded)
         made = self.chain(series)
@@ -131,7 +135,7 @@ class StackFeatures:
         return values, seen
 
 
-def of_series(series: Series, chain: Chain) -> SeriesFeatures:
+def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = ()) -> SeriesFeatures:
     """Features of a series; their names are those that the chain gives the first pixels.
 
     Raises:
@@ -140,7 +144,7 @@ def of_series(series: Series, chain: Chain) -> SeriesFeatures:
     rows, columns = series.geobox.shape
     reach = 2 * chain.halo_px + 1
     part = chain(series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns)))))
-    return SeriesFeatures(series, chain, chains.features(part)[0], series.geobox)
+    return SeriesFeatures(series, chain, modules, chains.features(part)[0], series.geobox)
 
 
 def of_stack(stack: StackFile, names: tuple[str, ...] | None = None) -> StackFeatures:

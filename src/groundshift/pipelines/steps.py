@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from groundshift.errors import ConfigError, InputError
+from groundshift.errors import ConfigError, InputError, MissingInputError
 from groundshift.features import indices as registry
 from groundshift.landcover import calendar
 from groundshift.landcover.calendar import CalendarOptions
@@ -19,6 +22,32 @@ from groundshift.landcover.chain import VALID, require, step
 FRACTION = "valid_fraction"
 """Coordinate of a series: the share of the whole area that each date shows clear."""
 _BANDWISE = ("time", "y", "x")
+
+
+def load(modules: Sequence[str]) -> None:
+    """Run Python files whose functions become steps, each once.
+
+    Raises:
+        MissingInputError: there is no such file.
+        ConfigError: it cannot be run.
+    """
+    for text in modules:
+        path = Path(text).resolve()
+        name = f"groundshift_steps_{path.stem}_{path.parent}"
+        if name in sys.modules:
+            continue
+        if not path.is_file():
+            raise MissingInputError(f"there is no file of steps {text}.")
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ConfigError(f"{text}: is no Python file: steps are functions in one.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise ConfigError(f"{text}: its steps cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
 @step
@@ -30,7 +59,7 @@ def merge_days(series: xr.Dataset) -> xr.Dataset:
     times = _times(series, kept)
     out = _unstacked(series, names, merged, times).assign({VALID: (_BANDWISE, clear)})
     if FRACTION in series.coords:
-        share = [np.asarray(series[FRACTION].values)[days == day].sum() for day in kept]
+        share = [np.asarray(series[FRACTION].values)[np.abs(days - day) < 1].sum() for day in kept]
         out = out.assign_coords({FRACTION: ("time", np.minimum(share, 1.0))})
     return out
 
