@@ -142,3 +142,7 @@ class ManyChangesWarning(GroundshiftWarning):
 
 class NoDataWarning(GroundshiftWarning):
     """Decoded share of no data differs from what the metadata declare."""
+
+
+class SampleWarning(GroundshiftWarning):
+    """Reference points are few, do not fit their design, or could not all be used."""
