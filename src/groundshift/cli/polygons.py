@@ -24,10 +24,10 @@ def polygons(
     ],
     simplify: Annotated[
         float,
-        typer.Option("--simplify", metavar="METRES", help="Simplify borders, about twice a pixel [default: not]"),
+        typer.Option("--simplify", metavar="METRES", help="Simplify borders, about twice a pixel; 0: not."),
     ] = 0.0,
     min_area: Annotated[
-        float, typer.Option("--min-area", metavar="M2", help="Give smaller regions to a neighbour [default: none]")
+        float, typer.Option("--min-area", metavar="M2", help="Give smaller regions to a neighbour.")
     ] = 0.0,
     probabilities: Annotated[
         str | None,
@@ -60,6 +60,8 @@ def polygons(
     if as_json:
         print_json(summary)
     elif not quiet:
-        rows = [[str(row["class"]), row["name"], cell(row["polygons"]), cell(row["hectares"])] for row in summary["classes"]]
+        rows = [
+            [str(row["class"]), row["name"], cell(row["polygons"]), cell(row["hectares"])] for row in summary["classes"]
+        ]
         print_table(["class", "name", "polygons", "ha"], rows)
         print(f"polygons: {summary['outputs']['polygons']}")

@@ -95,4 +95,6 @@ def _names(path: str) -> dict[int, str]:
     if not side.is_file():
         return {}
     root = parse_xml(side.read_bytes(), str(side))
-    return {code: each.text.strip() for code, each in enumerate(elements(root, "Category")) if (each.text or "").strip()}
+    return {
+        code: each.text.strip() for code, each in enumerate(elements(root, "Category")) if (each.text or "").strip()
+    }

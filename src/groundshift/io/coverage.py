@@ -191,9 +191,7 @@ def _placed(outlines: NDArray[np.object_], transform: Affine) -> NDArray[np.obje
     """WKB of polygons in coordinates, their points in one order."""
     parts, owner = shapely.get_parts(outlines, return_index=True)
     single = parts if len(parts) == len(outlines) else shapely.multipolygons(parts, indices=owner)
-    moved = shapely.transform(
-        shapely.normalize(single), lambda xy: np.column_stack(transform * (xy[:, 0], xy[:, 1]))
-    )
+    moved = shapely.transform(shapely.normalize(single), lambda xy: np.column_stack(transform * (xy[:, 0], xy[:, 1])))
     packed: NDArray[np.object_] = shapely.to_wkb(moved)
     return packed
 

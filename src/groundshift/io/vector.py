@@ -294,7 +294,9 @@ def check_vector_name(path: str | os.PathLike[str]) -> str:
     if driver is None:
         raise UsageError(f"{path}: expected a name that ends in {', '.join(DRIVERS)}.")
     if driver == "GeoParquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UsageError(f"{path}: GeoParquet needs pyarrow: pip install 'groundshift[parquet]', or write .gpkg or .fgb.")
+        raise UsageError(
+            f"{path}: GeoParquet needs pyarrow: pip install 'groundshift[parquet]', or write .gpkg or .fgb."
+        )
     return driver
 
 

@@ -133,9 +133,7 @@ def legend_of(names: Sequence[str], codes: Sequence[int] | None = None) -> Legen
     for name in sorted(names, key=lambda name: name not in known):
         own = known.get(name)
         colors[name] = own if own and _apart(own, colors.values()) >= _APART else _farthest(list(colors.values()))
-    entries = (
-        LegendEntry(code, name, (*colors[name], 255)) for code, name in zip(numbers, names, strict=True)
-    )
+    entries = (LegendEntry(code, name, (*colors[name], 255)) for code, name in zip(numbers, names, strict=True))
     return (*entries, _NO_DATA_ENTRY)
 
 
