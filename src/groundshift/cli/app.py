@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import change, clouds, demo, doctor, evaluate, mosaic, run, screen, select
+from groundshift.cli import change, clouds, demo, doctor, evaluate, mosaic, polygons, run, screen, select
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ for _name, _module, _short in (
     ("select", select, "The fewest scenes that show an area clear."),
     ("screen", screen, "How much of an area scenes show clear."),
     ("clouds", clouds, "Where clouds, shadows and snow are."),
+    ("polygons", polygons, "A class map as polygons."),
     ("run", run, "Run a job file."),
     ("evaluate", evaluate, "Compare a map with the truth."),
     ("demo", demo, "Try it on generated products."),

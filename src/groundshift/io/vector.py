@@ -1,7 +1,8 @@
-"""Areas of interest in, polygons of change out."""
+"""Areas of interest in, polygons out."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import warnings
@@ -169,7 +170,7 @@ def pieces(
     parts, corner = label(region, -1, -1, False)
     y, x = first // labels.shape[1], first % labels.shape[1]
     code = codes[y, x].astype(np.int64)
-    polygons = _polygons_of(parts, window)
+    polygons = outlines_of(parts, window)
     owner = region.reshape(-1)[corner].astype(np.int64)
     by_region = np.argsort(owner, kind="stable")
     outlines = shapely.multipolygons(polygons[by_region], indices=owner[by_region])
@@ -226,7 +227,7 @@ def merge_measured(
     packed = np.concatenate([part.geometries for part in parts])
     is_open = np.concatenate([part.open for part in parts])
     found = packed[lead]
-    for joined, outlines in _unions(packed[is_open], owner[is_open]):
+    for joined, outlines in unions(packed[is_open], owner[is_open]):
         found[joined] = shapely.to_wkb(_placed(outlines, parts[0].transform))
     pixels = np.bincount(owner, np.concatenate([part.pixels for part in parts]))
     total = np.bincount(owner, np.concatenate([part.total for part in parts]))
@@ -253,6 +254,10 @@ def reprojected(packed: NDArray[np.object_], source: CRS, target: CRS) -> NDArra
     return found
 
 
+DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".parquet": "GeoParquet"}
+"""Formats of polygons by file name ending."""
+
+
 def write_polygons(
     path: str | os.PathLike[str],
     geometries: NDArray[np.object_],
@@ -260,19 +265,54 @@ def write_polygons(
     *,
     crs: str | None,
     layer: str = "changes",
+    geometry_type: str = "MultiPolygon",
     force: bool = True,
 ) -> None:
-    """Write polygons, shapely's or WKB, as a GeoPackage, whole or not at all; equal input makes equal bytes.
+    """Write polygons, shapely's or WKB, whole or not at all; equal input makes equal bytes.
+
+    The ending of the name is the format: GeoPackage (``.gpkg``), FlatGeobuf (``.fgb``) or GeoParquet (``.parquet``).
 
     Raises:
         OutputError: it cannot be written.
+        UsageError: another ending, or GeoParquet without pyarrow.
     """
+    target = Path(path)
+    driver = check_vector_name(target)
+    packed = geometries if len(geometries) == 0 or isinstance(geometries[0], bytes) else shapely.to_wkb(geometries)
+    with atomic(target, force=force) as temporary:
+        if driver == "GeoParquet":
+            from groundshift.io import parquet
+
+            parquet.write(temporary, target, packed, fields, crs, geometry_type)
+        else:
+            _write_with_gdal(temporary, target, packed, fields, crs, (driver, layer, geometry_type))
+
+
+def check_vector_name(path: str | os.PathLike[str]) -> str:
+    """Return the format that a file name asks for; raises UsageError where it cannot be written."""
+    driver = DRIVERS.get(Path(path).suffix.lower())
+    if driver is None:
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(DRIVERS)}.")
+    if driver == "GeoParquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UsageError(
+            f"{path}: GeoParquet needs pyarrow: pip install 'groundshift[parquet]', or write .gpkg or .fgb."
+        )
+    return driver
+
+
+def _write_with_gdal(
+    temporary: Path,
+    target: Path,
+    packed: NDArray[np.object_],
+    fields: Mapping[str, NDArray[Any]],
+    crs: str | None,
+    kind: tuple[str, str, str],
+) -> None:
     import pyogrio.raw  # here, not in every worker process: it takes half a second
 
-    target = Path(path)
-    packed = geometries if len(geometries) == 0 or isinstance(geometries[0], bytes) else shapely.to_wkb(geometries)
+    driver, layer, geometry_type = kind
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    with atomic(target, force=force) as temporary, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*crs.*was not provided")
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _EPOCH})
         try:
@@ -282,8 +322,8 @@ def write_polygons(
                 [np.asarray(values) for values in fields.values()],
                 list(fields),
                 layer=layer,
-                driver="GPKG",
-                geometry_type="MultiPolygon",
+                driver=driver,
+                geometry_type=geometry_type,
                 crs=crs,
             )
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
@@ -411,10 +451,18 @@ def _turn(parts, y, x, heading, part):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _trace(parts):  # type: ignore[no-untyped-def]
+def _meet(parts, y, x):  # type: ignore[no-untyped-def]
+    """Whether more than two parts meet at a corner of pixels within the block, or two on a diagonal."""
+    a, b, c, d = parts[y - 1, x - 1], parts[y - 1, x], parts[y, x - 1], parts[y, x]
+    return not ((a == b and c == d) or (a == c and b == d))
+
+
+@numba.njit(cache=True, nogil=True)
+def _trace(parts, junctions):  # type: ignore[no-untyped-def]
     """Rings around and within parts (four neighbours): corners (x, y), the end of each ring, its part.
 
-    Along the border of the block every corner of a pixel is a point, so that rings of neighbouring blocks match there.
+    Along the border of the block every corner of a pixel is a point, so that rings of neighbouring blocks match there;
+    with ``junctions``, so is every corner within where others meet on a straight side.
     A ring that touches itself is cut there into rings that do not: so polygons made of them are valid.
     """
     height, width = parts.shape
@@ -453,7 +501,14 @@ def _trace(parts):  # type: ignore[no-untyped-def]
                     else:
                         twice[key] = np.int64(len(stack))
                         stack.append((np.int32(y), np.int32(x)))
-                elif turned != heading or y == 0 or y == height or x == 0 or x == width:
+                elif (
+                    turned != heading
+                    or y == 0
+                    or y == height
+                    or x == 0
+                    or x == width
+                    or (junctions and _meet(parts, y, x))
+                ):
                     stack.append((np.int32(y), np.int32(x)))
                 heading = turned
             for corner in stack:
@@ -464,9 +519,12 @@ def _trace(parts):  # type: ignore[no-untyped-def]
     return np.array(xs, np.int32), np.array(ys, np.int32), np.array(ends, np.int64), np.array(owners, np.int64)
 
 
-def _polygons_of(parts: NDArray[np.int32], window: Window) -> NDArray[np.object_]:
-    """A polygon for each part, in pixels of the whole grid."""
-    x, y, ends, owners = _trace(parts)
+def outlines_of(parts: NDArray[np.int32], window: Window, *, junctions: bool = False) -> NDArray[np.object_]:
+    """A polygon for each part (four neighbours), in pixels of the whole grid.
+
+    With ``junctions``, polygons that share a side share all points on it: together they are a coverage.
+    """
+    x, y, ends, owners = _trace(parts, junctions)
     ring = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     corners = np.column_stack([x + window.x0, y + window.y0]).astype(np.float64)
     rings = shapely.linearrings(corners, indices=ring)
@@ -513,10 +571,13 @@ def join(
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _unions(
-    packed: NDArray[np.object_], owner: NDArray[np.int64]
+def unions(
+    packed: NDArray[np.object_], owner: NDArray[np.int64], needless: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.object_]]]:
-    """Owners and one multipolygon of each, some megabytes at a time, from WKB in pixels of the whole grid."""
+    """Owners and one multipolygon of each, some megabytes at a time, from WKB in pixels of the whole grid.
+
+    Points within a straight side are dropped; only those in ``needless``, if given (:func:`corner_keys`).
+    """
     order = np.argsort(owner, kind="stable")
     packed, owner = packed[order], owner[order]
     owners, begins = np.unique(owner, return_index=True)
@@ -531,10 +592,17 @@ def _unions(
         for i in np.flatnonzero(np.diff(ends) > 1):
             # Sides that two blocks share have the same points, so nothing needs to be intersected.
             joined[i] = shapely.coverage_union_all(outlines[ends[i] : ends[i + 1]])
-        yield owners[chosen], _without_needless_points(joined)
+        yield owners[chosen], _without_needless_points(joined, needless)
 
 
-def _without_needless_points(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+def corner_keys(y: NDArray[np.integer], x: NDArray[np.integer]) -> NDArray[np.int64]:
+    """One number for each corner of pixels of the whole grid."""
+    return (y.astype(np.int64) << 32) + x
+
+
+def _without_needless_points(
+    geometries: NDArray[np.object_], needless: NDArray[np.int64] | None = None
+) -> NDArray[np.object_]:
     """Multipolygons without points that lie within a straight side: borders of blocks leave some."""
     polygons, region = shapely.get_parts(geometries, return_index=True)
     rings, polygon = shapely.get_rings(polygons, return_index=True)
@@ -546,6 +614,8 @@ def _without_needless_points(geometries: NDArray[np.object_]) -> NDArray[np.obje
     before[first], after[last] = last - 1, last
     into, out = points - points[before], points[after] - points
     kept = into[:, 0] * out[:, 1] != into[:, 1] * out[:, 0]
+    if needless is not None:
+        kept |= ~np.isin(corner_keys(points[:, 1].astype(np.int64), points[:, 0].astype(np.int64)), needless)
     kept[last] = False
     cleaned = shapely.linearrings(points[kept], indices=ring[kept])
     found: NDArray[np.object_] = shapely.multipolygons(shapely.polygons(cleaned, indices=polygon), indices=region)

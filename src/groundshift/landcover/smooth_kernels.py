@@ -325,7 +325,9 @@ def majority(codes: NDArray[np.uint8], slot: NDArray[np.int64], r: int, rows: Ro
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _vote(codes: NDArray[np.uint8], slot: NDArray[np.int64], top: int, bottom: int, i: int, by: int, count: Any) -> None:
+def _vote(
+    codes: NDArray[np.uint8], slot: NDArray[np.int64], top: int, bottom: int, i: int, by: int, count: Any
+) -> None:
     for y in range(top, bottom):
         k = slot[codes[y, i]]
         if k >= 0:

@@ -139,7 +139,9 @@ def _measure(p: Float32, codes: Codes, out: Codes) -> None:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _choose(p: Float32, limits: NDArray[np.float64], cumulative: bool, members: NDArray[np.uint32], size: Codes) -> None:
+def _choose(
+    p: Float32, limits: NDArray[np.float64], cumulative: bool, members: NDArray[np.uint32], size: Codes
+) -> None:
     classes, height, width = p.shape
     for y in range(height):
         for x in range(width):

@@ -1,86 +1,19 @@
-"""Diagrams as SVG that takes the colours and the letters of the page around it.
-
-Lines and text are drawn in ``currentColor``, so one drawing serves light, dark and print; text stays text. Clouds of
-points are one small picture inside the drawing. No global state of pyplot is touched.
-"""
+"""Diagrams of a pair of images: amplitude and angle, the law of no change, normalisation, kinds of change."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from groundshift.report.content import KindRow, NoChangeFacts, NormalisationRow, PolarSample
-
-_INK = "#010203"
-"""Stands for the colour of the page's text; replaced by ``currentColor`` in the finished drawing."""
-_ACCENT = "#d9822b"
-"""Thresholds and fitted lines: readable on white and on near-black."""
-_QUIET = "#8a929b"
-_SETTINGS = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "svg.hashsalt": "groundshift",
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "axes.labelsize": 9.0,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _QUIET,
-    "axes.linewidth": 0.7,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "grid.color": _QUIET,
-    "grid.alpha": 0.28,
-    "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "axes.unicode_minus": True,
-}
-_DPI = 150
-_ROOT = 'font-family="system-ui, sans-serif" stroke-linejoin="round"'
-"""Letters as the system has them where no page says otherwise."""
-
-
-def _rgb(color: Sequence[int]) -> tuple[float, float, float]:
-    return color[0] / 255, color[1] / 255, color[2] / 255
-
-
-def _svg(figure: Figure) -> str:
-    """The drawing as an ``<svg>`` element without prolog, metadata, style sheet or fixed size."""
-    target = io.StringIO()
-    figure.savefig(target, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
-    text = target.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" {_ROOT}>', text, count=1)
-    text = re.sub(r"\s*font-family: [^;\"]*;", "", text)
-    text = re.sub(r"font: ((?:bold|[\d]+) )?([\d.]+)px [^;\"]*", r"font-weight: \1; font-size: \2px", text)
-    text = text.replace("font-weight: ; ", "")
-    return re.sub(r"\n\s*", "\n", text.replace(_INK, "currentColor")).strip()
-
-
-def _plain(value: float, _: object = None) -> str:
-    return f"{value:g}".replace("-", "−")
+from groundshift.report.drawing import ACCENT, INK, QUIET, SETTINGS, block, dot, line, plain, rgb, short, svg
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -106,7 +39,7 @@ def polar(
         colors: RGB by kind; kinds without a colour are drawn as no change.
         thresholds: arcs to draw.
     """
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(5.2, 3.55))
         axes = figure.add_axes((0.08, 0.0, 0.84, 0.84 * 5.2 / 3.55), projection="polar")
         good = np.isfinite(sample.amplitude) & (sample.amplitude > 0) & np.isfinite(sample.angle_deg)
@@ -116,9 +49,9 @@ def polar(
         _points(axes, angle, radius, kind, colors)
         for _, value in thresholds:
             arc = np.linspace(0, np.pi, 91)
-            axes.plot(arc, np.full(91, math.log10(max(value, low))), color=_ACCENT, lw=1.3, zorder=4)
+            axes.plot(arc, np.full(91, math.log10(max(value, low))), color=ACCENT, lw=1.3, zorder=4)
         _polar_frame(axes, low, high, colors, kind, thresholds)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _radii(amplitude: NDArray[np.floating], thresholds: Sequence[tuple[str, float]]) -> tuple[float, float]:
@@ -140,9 +73,9 @@ def _points(
 ) -> None:
     quiet = ~np.isin(kind, list(colors))
     style = {"lw": 0, "rasterized": True, "marker": "o"}
-    axes.scatter(angle[quiet], radius[quiet], s=2, color=_QUIET, alpha=0.45, zorder=2, **style)
+    axes.scatter(angle[quiet], radius[quiet], s=2, color=QUIET, alpha=0.45, zorder=2, **style)
     order = np.random.default_rng(0).permutation(np.flatnonzero(~quiet))
-    shade = np.array([_rgb(colors[int(code)]) for code in kind[order]]).reshape(-1, 3)
+    shade = np.array([rgb(colors[int(code)]) for code in kind[order]]).reshape(-1, 3)
     axes.scatter(angle[order], radius[order], s=4, c=shade, alpha=0.75, zorder=3, **style)
 
 
@@ -159,28 +92,20 @@ def _polar_frame(
     axes.set_ylim(math.log10(low), math.log10(high))
     axes.set_thetagrids(range(0, 181, 30), [f"{a}°" for a in range(0, 181, 30)])
     ticks = _decades(low, high)
-    axes.set_rgrids([math.log10(t) for t in ticks], [_plain(t) for t in ticks], angle=0)
+    axes.set_rgrids([math.log10(t) for t in ticks], [plain(t) for t in ticks], angle=0)
     for label in axes.get_yticklabels():
         label.set(ha="center", va="top", fontsize=8)
-    axes.spines["polar"].set(color=_QUIET, lw=0.7)
+    axes.spines["polar"].set(color=QUIET, lw=0.7)
     axes.set_axisbelow(True)
-    handles = [_dot(_QUIET, "no change")] if (~np.isin(kind, list(colors))).any() else []
-    handles += [_dot(_rgb(colors[code]), f"kind {code}") for code in sorted(colors) if (kind == code).any()][:8]
-    handles += [_line(_ACCENT, name) for name, _ in thresholds]
+    handles = [dot(QUIET, "no change")] if (~np.isin(kind, list(colors))).any() else []
+    handles += [dot(rgb(colors[code]), f"kind {code}") for code in sorted(colors) if (kind == code).any()][:8]
+    handles += [line(ACCENT, name) for name, _ in thresholds]
     if handles:
         box = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "bbox_transform": axes.figure.transFigure}
         axes.legend(handles=handles, ncols=min(4, len(handles)), handletextpad=0.4, columnspacing=1.2, **box)
     axes.text(
         0.5, 0.165, "amplitude, standard deviations of no change", transform=axes.transAxes, ha="center", va="top"
     )
-
-
-def _dot(color: object, label: str) -> Any:
-    return Line2D([], [], marker="o", ls="", ms=5, color=color, label=label)
-
-
-def _line(color: object, label: str, style: str = "-") -> Any:
-    return Line2D([], [], color=color, lw=1.4, ls=style, label=label)
 
 
 # ---- amplitude against its law -------------------------------------------------------------------------------------
@@ -193,19 +118,19 @@ def amplitude_histogram(facts: NoChangeFacts, unchanged: int) -> str:
         facts: bins, counts and law.
         unchanged: pixels not called change; the law is drawn at their number.
     """
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(5.2, 3.5))
         axes = figure.add_axes((0.12, 0.14, 0.85, 0.7))
         width, centre = np.diff(facts.edges), (facts.edges[1:] + facts.edges[:-1]) / 2
         seen, law = facts.counts / width, np.asarray(facts.law, float) * unchanged
         least = 0.5 * float((1 / width[facts.counts > 0]).min()) if (facts.counts > 0).any() else 0.5
-        axes.stairs(np.maximum(seen, least / 10), facts.edges, fill=True, color=_QUIET, alpha=0.42, baseline=least / 10)
+        axes.stairs(np.maximum(seen, least / 10), facts.edges, fill=True, color=QUIET, alpha=0.42, baseline=least / 10)
         drawn = np.isfinite(law) & (law > least / 10)
-        axes.plot(centre[drawn], law[drawn], color=_INK, lw=1.5)
+        axes.plot(centre[drawn], law[drawn], color=INK, lw=1.5)
         for _, value in facts.thresholds:
-            axes.axvline(value, color=_ACCENT, lw=1.4)
+            axes.axvline(value, color=ACCENT, lw=1.4)
         _histogram_frame(axes, facts, least, max(float(seen.max(initial=0)), float(law[drawn].max(initial=0)), 1.0))
-        return _svg(figure)
+        return svg(figure)
 
 
 def _histogram_frame(axes: Any, facts: NoChangeFacts, least: float, most: float) -> None:
@@ -223,28 +148,16 @@ def _histogram_frame(axes: Any, facts: NoChangeFacts, least: float, most: float)
     axes.set_xlim(low, high)
     axes.set_yscale("log")
     axes.set_ylim(least, most * 2)
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(_short))
+    axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.grid(axis="y")
     axes.set_xlabel("amplitude, standard deviations of no change")
     axes.text(0, 1.03, "pixels per unit of amplitude", transform=axes.transAxes, va="bottom")
-    handles = [_block(_QUIET, "this pair"), _line(_INK, "law of no change")]
-    handles += [_line(_ACCENT, name) for name, _ in facts.thresholds]
+    handles = [block(QUIET, "this pair"), line(INK, "law of no change")]
+    handles += [line(ACCENT, name) for name, _ in facts.thresholds]
     box = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.12), "borderaxespad": 0.0}
     axes.legend(handles=handles, ncols=len(handles), handlelength=1.3, handletextpad=0.5, columnspacing=1.1, **box)
-
-
-def _block(color: object, label: str) -> Any:
-    return Patch(color=color, alpha=0.42, lw=0, label=label)
-
-
-def _short(value: float, _: object = None) -> str:
-    """1, 1 k, 10 k, 1 M; powers below one as they are."""
-    for limit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= limit:
-            return f"{value / limit:g}{letter}"
-    return f"{value:g}"
 
 
 # ---- normalisation -------------------------------------------------------------------------------------------------
@@ -259,16 +172,16 @@ def normalisation(rows: Sequence[NormalisationRow]) -> str:
     """One scatter a band: the adjusted date across, the reference up, reflectance in percent, fit and 1:1 line."""
     columns = _columns(len(rows))
     lines = math.ceil(len(rows) / columns)
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(2.15 * columns, 2.25 * lines + 0.35), layout="constrained")
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, row in zip(grid.flat, rows, strict=False):
             _scatter(axes, row)
         for axes in grid.flat[len(rows) :]:
             axes.set_visible(False)
-        handles = [_dot(_QUIET, "pseudo-invariant pixels"), _line(_ACCENT, "fit"), _line(_INK, "1:1", ":")]
+        handles = [dot(QUIET, "pseudo-invariant pixels"), line(ACCENT, "fit"), line(INK, "1:1", ":")]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _scatter(axes: Any, row: NormalisationRow) -> None:
@@ -279,9 +192,9 @@ def _scatter(axes: Any, row: NormalisationRow) -> None:
     low, high = np.quantile(both, [0.002, 0.998]) if both.size else (0.0, 50.0)
     pad = max(0.04 * (high - low), 0.5)
     ends = np.array([low - pad, high + pad])
-    axes.scatter(x[good], y[good], s=2.5, lw=0, color=_QUIET, alpha=0.5, rasterized=True)
-    axes.plot(ends, ends, color=_INK, lw=0.9, ls=":")
-    axes.plot(ends, row.gain * ends + 100 * row.offset, color=_ACCENT, lw=1.4)
+    axes.scatter(x[good], y[good], s=2.5, lw=0, color=QUIET, alpha=0.5, rasterized=True)
+    axes.plot(ends, ends, color=INK, lw=0.9, ls=":")
+    axes.plot(ends, row.gain * ends + 100 * row.offset, color=ACCENT, lw=1.4)
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     other = "after" if row.adjusted == "before" else "before"
     axes.set_title(f"{row.band}", loc="left", fontweight="bold")
@@ -303,7 +216,7 @@ def kind_spectra(kinds: Sequence[KindRow], bands: Sequence[str]) -> str:
     shown = [row for row in kinds if len(row.mean_change) == len(bands)][:12]
     columns = min(2, len(shown)) if len(shown) <= 4 else _columns(len(shown))
     lines = math.ceil(len(shown) / columns)
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(
             figsize=(2.6 * max(columns, 2) if columns < 3 else 2.15 * columns, 1.75 * lines + 0.35),
             layout="constrained",
@@ -316,24 +229,24 @@ def kind_spectra(kinds: Sequence[KindRow], bands: Sequence[str]) -> str:
         for axes in grid[:, 0]:
             axes.set_ylabel("reflectance, %")
         if any(row.mean_before for row in shown):
-            handles = [_line(_QUIET, "before", "--"), _line(_INK, "after (colour of the kind)")]
+            handles = [line(QUIET, "before", "--"), line(INK, "after (colour of the kind)")]
             figure.legend(handles=handles, loc="outside lower center", ncols=2)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _spectrum(axes: Any, row: KindRow, bands: Sequence[str]) -> None:
     place, change = np.arange(len(bands)), 100 * np.array(row.mean_change)
-    color = _rgb(row.color)
+    color = rgb(row.color)
     if len(row.mean_before) == len(bands):
         before = 100 * np.array(row.mean_before)
         axes.vlines(place, before, before + change, color=color, lw=1.0, alpha=0.6)
-        axes.plot(place, before, color=_QUIET, lw=1.2, ls="--", marker="o", ms=3)
+        axes.plot(place, before, color=QUIET, lw=1.2, ls="--", marker="o", ms=3)
         axes.plot(place, before + change, color=color, lw=1.8, marker="o", ms=4)
     else:
         axes.bar(place, change, color=color, width=0.65)
-        axes.axhline(0, color=_QUIET, lw=0.7)
-    axes.set_title(f"kind {row.code}", loc="left", color=_INK, fontweight="bold")
+        axes.axhline(0, color=QUIET, lw=0.7)
+    axes.set_title(f"kind {row.code}", loc="left", color=INK, fontweight="bold")
     axes.set_xticks(place, bands, rotation=90 if len(bands) > 5 else 0)
     axes.set_xlim(-0.5, len(bands) - 0.5)
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
     axes.grid(axis="y")
