@@ -29,8 +29,8 @@ _CONFIDENCE = (80.0, 90.0, 95.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Samples:
-    """What is learnt from; all (n,) or (n, ...)."""
+class Table:
+    """Samples with their features; all (n,) or (n, feature)."""
 
     values: NDArray[np.float32]
     """(n, feature)."""
@@ -44,9 +44,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, where: NDArray[np.bool_]) -> Samples:
+    def take(self, where: NDArray[np.bool_]) -> Table:
         """Some of them."""
-        return Samples(values=self.values[where], label=self.label[where], group=self.group[where], weight=self.weight[where])
+        kept = {name: getattr(self, name)[where] for name in ("values", "label", "group", "weight")}
+        return Table(**kept)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +68,7 @@ class Judged:
 
 def judge(
     classifier: Classifier,
-    samples: Samples,
+    samples: Table,
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
     advance: Callable[[float], object],
 ) -> Judged:
@@ -146,7 +147,7 @@ def interval(values: Float64) -> list[float] | None:
     return None if known.size < 0.9 * values.size else [float(v) for v in np.quantile(known, (0.025, 0.975))]
 
 
-def report(judged: Judged, samples: Samples, names: Sequence[str]) -> dict[str, Any]:
+def report(judged: Judged, samples: Table, names: Sequence[str]) -> dict[str, Any]:
     """What is told of a judgement, as plain values."""
     seen = np.isfinite(judged.probabilities).all(axis=1)
     p, index = judged.probabilities[seen], np.searchsorted(judged.codes, samples.label[seen])

@@ -6,8 +6,6 @@ Where the series is a list of scenes they are read to planes first, as for a mos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +24,10 @@ from groundshift.pipelines.steps import FRACTION
 from groundshift.radiometry.reflectance import USABLE
 
 
+_COPIES = 4
+"""Of a series and its features, that are held at once while a chain works."""
+
+
 class Series(Protocol):
     """Images of one place at many times; it can be sent to a process."""
 
@@ -41,6 +43,8 @@ class Features(Protocol):
 
     geobox: GeoBox
     names: tuple[str, ...]
+    pixel_bytes: int
+    """Memory that a pixel takes while its features are made, about."""
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (f, y, x), and clear observations of each pixel (y, x); NaN where they are not known."""
@@ -68,31 +72,6 @@ class SceneSeries:
 
 
 @dataclass(frozen=True, eq=False)
-class PatchSeries:
-    """An EOPatch folder."""
-
-    folder: str
-    geobox: GeoBox
-    fraction: tuple[float, ...]
-
-    @cached_property
-    def whole(self) -> xr.Dataset:
-        """All of it, as far as it is touched."""
-        from groundshift.io import eopatch
-
-        return eopatch.read_series(self.folder)
-
-    def read(self, window: Window) -> xr.Dataset:
-        """See :class:`Series`."""
-        rows, columns = self.geobox.shape
-        inside = window.shared(Window(0, int(rows), 0, int(columns)))
-        if inside is None:
-            raise InputError(f"{self.folder}: rows {window.y0} to {window.y1} lie outside.")
-        part = self.whole.isel(y=slice(inside.y0, inside.y1), x=slice(inside.x0, inside.x1)).load()
-        return part.assign_coords({FRACTION: ("time", np.array(self.fraction))})
-
-
-@dataclass(frozen=True, eq=False)
 class SeriesFeatures:
     """A series as a chain makes features of it."""
 
@@ -102,6 +81,7 @@ class SeriesFeatures:
     """Python files with steps of the chain."""
     names: tuple[str, ...]
     geobox: GeoBox
+    pixel_bytes: int
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`Features`."""
@@ -127,6 +107,7 @@ class StackFeatures:
     stack: StackFile
     names: tuple[str, ...]
     geobox: GeoBox
+    pixel_bytes: int
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`Features`."""
@@ -143,13 +124,16 @@ def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = ()) -> Se
     """
     rows, columns = series.geobox.shape
     reach = 2 * chain.halo_px + 1
-    part = chain(series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns)))))
-    return SeriesFeatures(series, chain, modules, chains.features(part)[0], series.geobox)
+    part = series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns))))
+    names, values = chains.features(chain(part))
+    taken = _COPIES * part.nbytes // max(1, part.sizes["y"] * part.sizes["x"]) + _COPIES * values.shape[0] * 4
+    return SeriesFeatures(series, chain, modules, names, series.geobox, int(taken))
 
 
 def of_stack(stack: StackFile, names: tuple[str, ...] | None = None) -> StackFeatures:
     """Features of a stack, all of them or some in the order asked for."""
-    return StackFeatures(stack, names or stack.names, stack.geobox)
+    wanted = names or stack.names
+    return StackFeatures(stack, wanted, stack.geobox, _COPIES * 4 * len(wanted))
 
 
 def in_order(series: SceneSeries) -> SceneSeries:
@@ -167,9 +151,3 @@ def in_order(series: SceneSeries) -> SceneSeries:
         times=tuple(series.times[k] for k in order),
         fraction=tuple(series.fraction[k] for k in order),
     )
-
-
-def is_patch(path: str) -> bool:
-    """True for a folder that is an EOPatch."""
-    folder = Path(path)
-    return folder.is_dir() and any((folder / name).exists() for name in ("bbox.geojson", "bbox.geojson.gz", "bbox.pkl"))
