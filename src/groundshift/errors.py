@@ -142,3 +142,11 @@ class ManyChangesWarning(GroundshiftWarning):
 
 class NoDataWarning(GroundshiftWarning):
     """Decoded share of no data differs from what the metadata declare."""
+
+
+class TerrainWarning(GroundshiftWarning):
+    """Elevation is missing, and so are the features made of it."""
+
+
+class DatesWarning(GroundshiftWarning):
+    """Pixels of several days are in one raster."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import change, clouds, demo, doctor, evaluate, mosaic, run, screen, select
+from groundshift.cli import change, clouds, demo, doctor, evaluate, features, mosaic, plot, run, screen, select
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -47,9 +47,11 @@ for _name, _module, _short in (
     ("select", select, "The fewest scenes that show an area clear."),
     ("screen", screen, "How much of an area scenes show clear."),
     ("clouds", clouds, "Where clouds, shadows and snow are."),
+    ("features", features, "A stack of named features of scenes."),
     ("run", run, "Run a job file."),
     ("evaluate", evaluate, "Compare a map with the truth."),
     ("demo", demo, "Try it on generated products."),
     ("doctor", doctor, "Show what this machine has."),
 ):
     app.command(_name, cls=Command, short_help=_short, epilog=_module.EXAMPLES)(getattr(_module, _name))
+app.add_typer(plot.app, name="plot", cls=Group, short_help="Pictures of finished rasters.")
