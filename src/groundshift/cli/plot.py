@@ -15,7 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Pictures of finished rasters: every band of a stack, a map with its legend.",
-    epilog=examples("groundshift plot bands stack.tif --out bands.png", "groundshift plot map clouds.tif --out map.png"),
+    epilog=examples(
+        "groundshift plot bands stack.tif --out bands.png", "groundshift plot map clouds.tif --out map.png"
+    ),
 )
 _Out = typer.Option("--out", "-o", metavar="FILE", help="The picture, a PNG.")
 

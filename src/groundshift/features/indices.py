@@ -1,4 +1,4 @@
-"""Spectral indices by name: each is a formula of bands, written as text, so that it can be read, printed and sent about.
+"""Spectral indices by name: each is a formula of bands, written as text, so that it can be read and printed.
 
 Formulas take reflectance (1.0 = 100 %), never stored numbers: the 1 of EVI2 would vanish beside 10000.
 """

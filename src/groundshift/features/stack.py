@@ -37,7 +37,10 @@ _TERRAIN = {
     "aspect_sin": ("", "sine of the aspect: how much the slope faces east; 0 flat"),
     "aspect_cos": ("", "cosine of the aspect: how much the slope faces north; 0 flat"),
 }
-_ROADS = {"roads": ("", "1 where a road touches the pixel"), "roads_distance": ("m", "to the nearest road, at most 1000")}
+_ROADS = {
+    "roads": ("", "1 where a road touches the pixel"),
+    "roads_distance": ("m", "to the nearest road, at most 1000"),
+}
 _TEXTURE_UNITS = {"entropy": "nats"}
 
 
@@ -300,10 +303,13 @@ def compute(plan: Stack, bands: Mapping[str, Float32], ground: Ground, fitted: F
     Law: cutting the image into blocks, each with its halo, changes nothing.
     """
     values = source_values(plan.sources, bands, fitted.components)
-    values |= {name: layer for name, layer in ground.layers.items()}
+    values |= ground.layers
     if plan.terrain and ground.elevation is not None:
         made = terrain.terrain(ground.elevation, ground.east_m, ground.south_m)
-        values |= {"DEM": ground.elevation, **{each.name: getattr(made, each.name) for each in dataclasses.fields(made)}}
+        values |= {
+            "DEM": ground.elevation,
+            **{each.name: getattr(made, each.name) for each in dataclasses.fields(made)},
+        }
     for of in plan.textured:
         values |= _texture(plan, of, values[of.name], fitted.limits[of.name])
     return np.stack([values[each.name] for each in plan.features])

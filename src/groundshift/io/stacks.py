@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
+from groundshift.errors import InputError
 from groundshift.io import drivers
 from groundshift.io.decode import decoding
 from groundshift.io.warp import read_window
+from groundshift.io.xmlsafe import elements, parse_xml
 from groundshift.model.grid import Window
+from groundshift.model.legend import LegendEntry
 from groundshift.model.scene import BandInfo
 
 
@@ -54,7 +58,7 @@ class StackFile:
             return np.stack([self._floats(*read_window(dataset, i + 1, self._info(i), window)) for i in chosen])
 
     def from_afar(self, longest_px: int) -> NDArray[np.float32]:
-        """All bands (band, y, x) in at most so many pixels along the longer side, from the overviews where there are."""
+        """All bands (band, y, x) in at most so many pixels along the longer side, from overviews if there are."""
         scale = min(1.0, longest_px / max(self.geobox.shape))
         shape = tuple(max(1, round(n * scale)) for n in self.geobox.shape)
         with drivers.opened(self.path) as dataset, decoding(self.path, "all bands"):
@@ -65,10 +69,43 @@ class StackFile:
         return np.stack([self._floats(band.data, ~np.ma.getmaskarray(band)) for band in found])
 
     def _info(self, band: int) -> BandInfo:
-        return BandInfo(
-            name=self.names[band], href=self.path, geobox=self.geobox, dtype=self.dtype, nodata=self.nodata
-        )
+        return BandInfo(name=self.names[band], href=self.path, geobox=self.geobox, dtype=self.dtype, nodata=self.nodata)
 
     @staticmethod
     def _floats(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.where(valid, values, np.nan).astype(np.float32)
+
+
+def read_legend(path: str) -> tuple[LegendEntry, ...]:
+    """The classes of a map: colours of its colour table, names of its category names (``.aux.xml``) where it has them.
+
+    Raises:
+        MissingInputError, ProductError: the file is missing, damaged, or no raster.
+        InputError: it has no colour table, so it is no map of classes.
+    """
+    with drivers.opened(path) as dataset:
+        try:
+            colors = dataset.colormap(1)
+        except ValueError:
+            raise InputError(
+                f"{path}: has no colour table: expected a map of classes; for quantities see groundshift plot bands."
+            ) from None
+    names = _category_names(Path(f"{path}.aux.xml"))
+    # GDAL pads a table to 256 entries: what is black or invisible and has no name is not a class.
+    return tuple(
+        LegendEntry(code, names.get(code) or f"class {code}", color)
+        for code, color in sorted(colors.items())
+        if names.get(code) or (not names and color[:3] != (0, 0, 0) and color[3] > 0)
+    )
+
+
+def _category_names(side_file: Path) -> dict[int, str]:
+    """Names by code, of GDAL's side file; empty where there is none."""
+    if not side_file.is_file():
+        return {}
+    root = parse_xml(side_file.read_bytes(), str(side_file))
+    band = next((each for each in elements(root, "PAMRasterBand") if each.get("band") == "1"), None)
+    if band is None:
+        return {}
+    found = enumerate(element.text or "" for element in elements(band, "Category"))
+    return {code: name for code, name in found if name}

@@ -166,9 +166,7 @@ def _read(state: Run) -> None:
         _check_space(state)
     state.checked = state.verify([layer.reader for layer in plan.layers], plan.bands)
     parts = [
-        mosaic_layers.prepare(
-            group.plan, group.job, state.work, fresh=fresh, role=f"pixels-{group.factor}"
-        )
+        mosaic_layers.prepare(group.plan, group.job, state.work, fresh=fresh, role=f"pixels-{group.factor}")
         for group in plan.groups
     ]
     masks = mosaic_layers.masks(state, finest.plan, plan.bands, finest.job.clouds, state.journal)
@@ -183,7 +181,9 @@ def _read(state: Run) -> None:
     state.read(todo, state.journal)
     mosaic_layers.forget_masks(state, state.journal)
     state.scenes = [
-        SceneStack(layer.scene.name, tuple((group.factor, stacks[i]) for group, stacks in zip(plan.groups, parts, strict=True)))
+        SceneStack(
+            layer.scene.name, tuple((group.factor, stacks[i]) for group, stacks in zip(plan.groups, parts, strict=True))
+        )
         for i, layer in enumerate(plan.layers)
     ]
 
@@ -191,7 +191,9 @@ def _read(state: Run) -> None:
 def _check_space(state: Run) -> None:
     plan = state.plan
     read = sum(
-        math.prod(layer.window.shape) * (2 * len(group.bands) + 1) for group in plan.groups for layer in group.plan.layers
+        math.prod(layer.window.shape) * (2 * len(group.bands) + 1)
+        for group in plan.groups
+        for layer in group.plan.layers
     )
     made = math.prod(plan.grid.shape) * (4 * len(plan.bands) + 4)
     state.check_space(read + made + math.prod(plan.window.shape) * 4 * len(plan.stack.features) * 2)

@@ -116,9 +116,7 @@ def _limits(state: Run, fitted: Fitted) -> dict[str, tuple[float, float]]:
     assert state.reflectance is not None
     windows: Sequence[Window] = _spread(state.plan.window)
     with state.stage("grey levels", 1) as advance:
-        found = features_blocks.sample(
-            state.plan.stack, state.plan.bands, state.reflectance, windows, fitted
-        )
+        found = features_blocks.sample(state.plan.stack, state.plan.bands, state.reflectance, windows, fitted)
         advance(1)
     limits = {}
     for name, values in found.items():
@@ -127,5 +125,3 @@ def _limits(state: Run, fitted: Fitted) -> dict[str, tuple[float, float]]:
         low, high = (float(each) for each in np.percentile(values, _PERCENTILES))
         limits[name] = (low, high if high > low else low + 1.0)
     return limits
-
-

@@ -30,6 +30,7 @@ from groundshift.errors import (
 from groundshift.features import indices, sharpen, stack
 from groundshift.features.sharpen import SharpenOptions
 from groundshift.features.stack import Fitted, Stack
+from groundshift.features.terrain import repetition_px
 from groundshift.features.texture import GlcmOptions
 from groundshift.io import reproject, vector
 from groundshift.io.surface import Surface
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 GUIDES = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, which guide the coarser ones."""
 _NEAR = 1e-3
+_SAMPLE_PX = 512
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,11 +130,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
     if not groups[0].plan.layers:
         raise GridError("the area of interest lies outside of all scenes.")
     geobox = groups[0].plan.geobox
-    surface = None
-    if job.stack.dem is not None:
-        surface = Surface.open(job.stack.dem, "elevation model")
-        if not surface.overlaps(geobox[window.within(around).slices]):
-            raise GridError(f"{job.stack.dem}: the elevation model does not overlap the area of the stack.")
+    surface, staircase = _surface(job.stack.dem, geobox[window.within(around).slices])
     target = geobox[window.within(around).slices]
     if job.stack.projection.strip().lower() != "native":
         moved = reproject.target_geobox(target, job.stack.projection, job.stack.resolution)
@@ -148,7 +146,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
         sharpening=options,
         surface=surface,
         fitted=None if job.texture.fitted is None else _fitted(job.texture.fitted, wanted),
-        notes=(*notes, *_odd(whole)),
+        notes=(*notes, *staircase, *_odd(whole)),
     )
 
 
@@ -198,7 +196,7 @@ def _bands(wanted: Stack, readers: Sequence[Reader], job: FeaturesJob) -> tuple[
     if not wanted.bands and not guides:
         raise MissingInputError("the scenes have none of the bands B02, B03, B04, B08, which give the stack its grid.")
     needed = {*wanted.bands, *(guides if job.stack.sharpen == "guided" or not wanted.bands else ())}
-    return tuple(sorted(needed, key=lambda band: (band.replace("B8A", "B08A"))))
+    return tuple(sorted(needed, key=lambda band: band.replace("B8A", "B08A")))
 
 
 def _mosaic_job(job: FeaturesJob, bands: Sequence[str]) -> MosaicJob:
@@ -219,7 +217,9 @@ def _fitted(path: str, wanted: Stack) -> Fitted:
     except FileNotFoundError:
         raise MissingInputError(f"there is no manifest {path}.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no manifest of a stack of features: name the .manifest.json beside it.") from error
+        raise ConfigError(
+            f"{path} is no manifest of a stack of features: name the .manifest.json beside it."
+        ) from error
     lacking = [each.name for each in wanted.textured if each.name not in found.limits]
     if wanted.component_count and found.components is None:
         lacking.append("components")
@@ -228,13 +228,27 @@ def _fitted(path: str, wanted: Stack) -> Fitted:
     return found
 
 
+def _surface(path: str | None, geobox: GeoBox) -> tuple[Surface | None, list[GroundshiftWarning]]:
+    """The elevation model, and a word where it is a staircase."""
+    if path is None:
+        return None, []
+    surface = Surface.open(path, "elevation model")
+    if not surface.overlaps(geobox):
+        raise GridError(f"{path}: the elevation model does not overlap the area of the stack.")
+    step = repetition_px(surface.sample(_SAMPLE_PX))
+    if step == 1:
+        return surface, []
+    text = f"{path}: its pixels repeat in squares of {step}, as of a coarser model that was enlarged: slopes would be a "
+    return replace(surface, step=step), [TerrainWarning(f"{text}staircase, so means over the squares are used.")]
+
+
 def _odd(whole: MosaicPlan) -> list[GroundshiftWarning]:
     found = mosaic_plan.odd(whole)
     days = sorted({f"{layer.scene.sensing_time:%Y-%m-%d}" for layer in whole.layers if layer.scene.sensing_time})
     if len(days) > 1:
         found.append(
             DatesWarning(
-                f"the scenes are of {len(days)} days, {days[0]} to {days[-1]}: each pixel is taken from the newest that "
+                f"the scenes are of {len(days)} days, {days[0]} to {days[-1]}: each pixel is of the newest that "
                 "shows it clear; choose one day with --dates for a stack of one day."
             )
         )
@@ -321,9 +335,7 @@ def _group(
             dropped.append((layer.scene.name, "outside of the area of interest"))
             continue
         local = part.within(around)
-        window = Window(
-            local.y0 // factor, -(-local.y1 // factor), local.x0 // factor, -(-local.x1 // factor)
-        )
+        window = Window(local.y0 // factor, -(-local.y1 // factor), local.x0 // factor, -(-local.x1 // factor))
         layers.append(Layer(layer.reader, window))
     clouds = job.clouds if factor == 1 else job.clouds.model_copy(update={"mask": "none"})
     grid = job.grid.model_copy(update={"bands": chosen})

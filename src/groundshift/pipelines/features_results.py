@@ -89,9 +89,7 @@ def _export(state: Run, planes: Planes) -> Export:
 
 
 def _item(state: Run, path: Path, files: dict[str, Path]) -> None:
-    bands = tuple(
-        BandField(name=each.name, dtype="float32", unit=each.unit) for each in state.plan.stack.features
-    )
+    bands = tuple(BandField(name=each.name, dtype="float32", unit=each.unit) for each in state.plan.stack.features)
     assets = {"stack": AssetField(path=files["stack"], title="stack of features", bands=bands, cog=True)}
     if "plot" in files:
         assets["plot"] = AssetField(path=files["plot"], title="picture of every band", roles=("overview",))
@@ -122,8 +120,7 @@ def _summary(state: Run, files: dict[str, Path]) -> dict[str, Any]:
         "resolution_m": pixel_size_m(plan.target),
         "sharpened": [band for group in plan.groups if group.factor > 1 for band in group.bands],
         "scenes": [
-            {"name": layer.scene.name, "used_percent": share}
-            for layer, share in zip(plan.layers, shares, strict=True)
+            {"name": layer.scene.name, "used_percent": share} for layer, share in zip(plan.layers, shares, strict=True)
         ],
         "dropped": [{"name": name, "reason": reason} for name, reason in plan.groups[0].plan.dropped],
         "warnings": [{"name": warning.name, "message": str(warning)} for warning in state.warnings],

@@ -21,8 +21,8 @@ from groundshift.execution.progress import Advance, Progress
 from groundshift.io.atomic import free_bytes
 from groundshift.model.scene import Checked, OpenOptions, Reader
 from groundshift.pipelines import ingest
-from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.features_job import FeaturesJob
+from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
 
