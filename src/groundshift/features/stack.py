@@ -125,7 +125,7 @@ def _reads(source: Feature) -> tuple[str, ...]:
     return source.index.bands if source.index else (source.name,)
 
 
-def parse(text: str, known: Mapping[str, Index] | None = None) -> tuple[Feature, ...]:
+def parse(text: str, known: Mapping[str, Index] | None = None, *, terrain: bool = True) -> tuple[Feature, ...]:
     """The features that a list such as ``B2,NDVI,slope,pca:1-3,glcm:B8:entropy+contrast`` names, in its order.
 
     ``default`` stands for the twenty of :data:`DEFAULT`; bands, indices and terrain go by their names; ``pca:1-3``
@@ -135,6 +135,7 @@ def parse(text: str, known: Mapping[str, Index] | None = None) -> tuple[Feature,
     Args:
         text: items with commas between.
         known: indices by name; None: all that are registered.
+        terrain: False leaves terrain out of ``default``, for want of an elevation model.
 
     Raises:
         UsageError: an item is unknown, with the nearest that is, or is named twice.
@@ -143,7 +144,7 @@ def parse(text: str, known: Mapping[str, Index] | None = None) -> tuple[Feature,
     found: list[Feature] = []
     for item in (word.strip() for word in text.split(",")):
         if item:
-            found += _item(item, table)
+            found += _item(item, table, terrain=terrain)
     if not found:
         raise UsageError("--features names nothing: expected default, or a list such as B2,B3,B4,B8,NDVI.")
     names = [each.name for each in found]
@@ -153,11 +154,11 @@ def parse(text: str, known: Mapping[str, Index] | None = None) -> tuple[Feature,
     return tuple(found)
 
 
-def _item(item: str, known: Mapping[str, Index]) -> list[Feature]:
+def _item(item: str, known: Mapping[str, Index], *, terrain: bool) -> list[Feature]:
     head, _, rest = item.partition(":")
     match head.lower():
         case "default" if not rest:
-            return [_single(name, known) for name in DEFAULT]
+            return [_single(name, known) for name in DEFAULT if terrain or name not in TERRAIN_NAMES]
         case "pca":
             return [_component(number) for number in _numbers(item, rest)]
         case "glcm":

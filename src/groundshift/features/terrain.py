@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
 
 from groundshift.errors import InputError
 
@@ -86,6 +87,29 @@ def repetition_px(elevation: Float32) -> int:
     """
     found = [_period(np.abs(np.diff(elevation.astype(np.float64), axis=axis)), 1 - axis) for axis in (0, 1)]
     return max(found) if min(found) > 1 else 1
+
+
+def smoothed(elevation: Float32, side_px: int) -> Float32:
+    """Elevation without the steps of squares of that side: a mean over them, twice, so that slopes have no steps either.
+
+    A neighbourhood kernel, of :func:`smoothing_halo_px`. Weights are those of the pixels that are there; what is
+    missing stays so.
+    """
+    if side_px == 1:
+        return elevation
+    known = np.isfinite(elevation)
+    total, weight = np.where(known, elevation, 0).astype(np.float64), known.astype(np.float64)
+    # A box of that side, of an even one with half a pixel on either end; with itself.
+    box = np.ones(side_px) if side_px % 2 else np.r_[0.5, np.ones(side_px - 1), 0.5]
+    weights = np.convolve(box, box)
+    for axis in (0, 1):
+        total, weight = (correlate1d(each, weights, axis, mode="constant") for each in (total, weight))
+    return np.where(known, total / np.maximum(weight, 1e-9), np.nan).astype(np.float32)
+
+
+def smoothing_halo_px(side_px: int) -> int:
+    """Pixels around a block that :func:`smoothed` needs."""
+    return 0 if side_px == 1 else side_px // 2 * 2
 
 
 _MOST_PERIOD_PX = 40

@@ -104,9 +104,7 @@ def textures(codes: UInt16, plan: Plan, rows: Rows, out: Float32) -> None:
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _move_down(
-    codes: UInt16, plan: Plan, direction: int, y: int, first: bool, columns: Int32, keys: UInt16
-) -> None:
+def _move_down(codes: UInt16, plan: Plan, direction: int, y: int, first: bool, columns: Int32, keys: UInt16) -> None:
     """Bring the sums over columns, and the keys of the pairs in the window, to the window that begins at row y."""
     ends, height = plan.ends[direction], plan.boxes[direction, 0]
     if not first:
@@ -177,9 +175,7 @@ def _sum_along(columns: Int32, width: int, size: int, sums: Float64) -> None:
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _count_along(
-    keys: UInt16, plan: Plan, begin: int, end: int, cells: UInt32, size: int, counted: Int64
-) -> None:
+def _count_along(keys: UInt16, plan: Plan, begin: int, end: int, cells: UInt32, size: int, counted: Int64) -> None:
     """Write the sums of c ln c and of c^2 over the cells of each window's matrix; the cells are left empty.
 
     A pair that leaves while another of the same cell enters changes nothing: on even ground, most of them.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import GridError, InputError
 from groundshift.io import drivers
-from groundshift.io.warp import Stored, read_on_grid, read_window, resample
-from groundshift.model.grid import Window, crop
+from groundshift.io.warp import read_on_grid, read_window
+from groundshift.model.grid import Window
 from groundshift.model.scene import BandInfo
 
 
@@ -21,8 +20,6 @@ class Surface:
     """Band 1 of a raster; it holds a path and what is known of it, so it can be sent to a process."""
 
     info: BandInfo
-    step: int = 1
-    """Means over squares of so many stored pixels are what is read, where pixels only repeat their neighbours."""
 
     @classmethod
     def open(cls, path: str, what: str) -> Surface:
@@ -78,16 +75,7 @@ class Surface:
         Law: reading parts equals reading the whole.
         """
         with drivers.opened(self.info.href) as dataset:
-            if self.step == 1:
-                return self._scaled(*read_on_grid(dataset, 1, self.info, geobox, "cubic"))
-            rows, columns = (-(-int(n) // self.step) for n in self.info.geobox.shape)
-            own = self.info.geobox
-            coarse = GeoBox((rows, columns), own.affine * Affine.scale(self.step), own.crs)
-
-            def means(window: Window) -> Stored:
-                return read_on_grid(dataset, 1, self.info, crop(coarse, window), "average")
-
-            return self._scaled(*resample(means, coarse, np.dtype(np.float32), geobox, "cubic"))
+            return self._scaled(*read_on_grid(dataset, 1, self.info, geobox, "cubic"))
 
     def _scaled(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         scaled = (values.astype(np.float32) + np.float32(self.info.offset)) * np.float32(self.info.scale)

@@ -63,6 +63,11 @@ class Run(Running[FeaturesJob]):
     counts: list[int] = field(default_factory=list)
     """Values of each feature."""
 
+    @property
+    def guides(self) -> tuple[int, ...]:
+        """Bands of the finest grid that guide the others."""
+        return tuple(i for i, band in enumerate(self.plan.groups[0].bands) if band in features_plan.GUIDES)
+
     @cached_property
     def area_px(self) -> int:
         """Pixels of the area of interest, or of the stack."""
@@ -121,6 +126,7 @@ def run(job: FeaturesJob, progress: Progress | None = None) -> FeaturesResult:
                 state.warn(*plan.notes)
                 _read(state)
                 features_fit.audited(state)
+                features_fit.sharpening(state)
                 _compose(state)
                 state.fitted = features_fit.fit(state)
                 _compute(state)
@@ -218,8 +224,7 @@ def _compose(state: Run) -> None:
             window=window,
             shape=(rows, columns),
             halo_px=plan.reach_px,
-            guides=tuple(i for i, band in enumerate(finest) if band in features_plan.GUIDES),
-            options=plan.sharpening,
+            guides=state.guides,
             reflectance=state.reflectance,
             source=state.source,
         )
@@ -262,6 +267,7 @@ def _compute(state: Run) -> None:
             corner=(plan.window.y0, plan.window.x0),
             reflectance=state.reflectance,
             surface=plan.surface,
+            smoothing_px=plan.smoothing_px,
             layers=layers,
             inside=inside,
             fitted=state.fitted,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from groundshift.features import components, stack
+from groundshift.features import components, sharpen, stack, terrain
 from groundshift.features.components import Moments
-from groundshift.features.sharpen import SharpenOptions, sharpen
+from groundshift.features.sharpen import SharpenOptions, Trial
 from groundshift.features.stack import BAND_NAMES, Fitted, Ground, Stack
 from groundshift.io.planes import Planes
 from groundshift.io.surface import Surface
@@ -33,6 +33,8 @@ class SceneStack:
     name: str
     parts: tuple[tuple[int, LayerStack], ...]
     """(factor, planes), the finest first."""
+    sharpening: tuple[SharpenOptions, ...] = ()
+    """Of each part but the finest."""
 
     @property
     def window(self) -> Window:
@@ -51,7 +53,6 @@ class Compose:
     halo_px: int
     guides: tuple[int, ...]
     """Bands of the finest grid that guide the others."""
-    options: SharpenOptions
     reflectance: Planes
     source: Planes
     """Number of the scene of each pixel, from 1; 0: none."""
@@ -102,12 +103,17 @@ def _sharpened(work: Compose, scene: SceneStack) -> Float32:
     (_, finest), *coarser = scene.parts
     fine = _values(finest, padded)
     bands = [fine[:, *inner]]
-    for factor, layer in coarser:
-        assert not any(side % factor for side in (padded.y0, padded.y1, padded.x0, padded.x1))
-        small = Window(padded.y0 // factor, padded.y1 // factor, padded.x0 // factor, padded.x1 // factor)
-        made = sharpen(_values(layer, small), fine[list(work.guides)], factor, work.options)
-        bands.append(made.values[:, *inner])
+    for (factor, layer), options in zip(coarser, scene.sharpening, strict=True):
+        coarse = _values(layer, _coarser(padded, factor))
+        bands.append(sharpen.sharpen(coarse, fine[list(work.guides)], factor, options).values[:, *inner])
     return np.concatenate(bands)
+
+
+def _coarser(window: Window, factor: int) -> Window:
+    edges = window.y0, window.y1, window.x0, window.x1
+    if any(edge % factor for edge in edges):
+        raise ValueError(f"{window} does not begin and end with pixels that are {factor} times as long")
+    return Window(*(edge // factor for edge in edges))
 
 
 def _values(layer: LayerStack, window: Window) -> Float32:
@@ -128,6 +134,33 @@ def _values(layer: LayerStack, window: Window) -> Float32:
 
 
 # ---- what is fitted ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Try:
+    """Some blocks of a scene on which sharpening is tried out."""
+
+    scene: SceneStack
+    windows: tuple[Window, ...]
+    """Of the working grid."""
+    guides: tuple[int, ...]
+    options: SharpenOptions
+
+    def __str__(self) -> str:
+        return f"trying out how to sharpen {self.scene.name}"
+
+
+def trial(work: Try) -> tuple[SharpenOptions, ...]:
+    """How each of the coarser parts of a scene is best sharpened. A task for a worker."""
+    (_, finest), *coarser = work.scene.parts
+    totals: list[Trial | None] = [None] * len(coarser)
+    for window in work.windows:
+        fine = _values(finest, window)[list(work.guides)]
+        for i, (factor, layer) in enumerate(coarser):
+            found = sharpen.summarise(_values(layer, _coarser(window, factor)), fine, factor, work.options)
+            before = totals[i]
+            totals[i] = found if before is None else sharpen.merge(before, found)
+    return tuple(work.options if total is None else sharpen.choose(total, work.options) for total in totals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +199,7 @@ class Compute:
     """Row and column of the working grid where the stack begins."""
     reflectance: Planes
     surface: Surface | None
+    smoothing_px: int
     layers: tuple[tuple[str, Planes], ...]
     inside: Planes | None
     """1 in the area of interest; None: everywhere."""
@@ -210,7 +244,11 @@ def _ground(work: Compute, padded: Window) -> Ground:
         return Ground(layers=layers)
     east_m, south_m = pixel_sides_m(work.grid)
     width = east_m[padded.y0 : padded.y1] if isinstance(east_m, np.ndarray) else east_m
-    return Ground(work.surface.read(crop(work.grid, padded)), width, south_m, layers)
+    halo = terrain.smoothing_halo_px(work.smoothing_px)
+    around = Window(padded.y0, padded.y1 + 2 * halo, padded.x0, padded.x1 + 2 * halo)
+    read = work.surface.read(crop(work.grid.pad(halo), around))
+    elevation = terrain.smoothed(read, work.smoothing_px)[halo : halo + padded.shape[0], halo : halo + padded.shape[1]]
+    return Ground(elevation, width, south_m, layers)
 
 
 def sample(

@@ -13,7 +13,7 @@ from groundshift.features import components
 from groundshift.features.stack import Fitted
 from groundshift.model.grid import Window, blocks
 from groundshift.pipelines import features_blocks, ingest
-from groundshift.pipelines.features_blocks import SceneStack, Sum
+from groundshift.pipelines.features_blocks import Sum, Try
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.radiometry import audit
 from groundshift.radiometry.audit import Dark
@@ -25,6 +25,7 @@ _TILE = 512
 _SAMPLE_TILE = 64
 _SAMPLE_TILES = 256
 """A million pixels in tiles spread over the image."""
+_TRIAL_TILE, _TRIALS = 384, 24
 _PERCENTILES = (1.0, 99.0)
 """Between which grey levels lie (notes: Haralick textures are quantised globally, never by window)."""
 
@@ -47,7 +48,7 @@ def audited(state: Run) -> None:
             (factor, replace(part, stack=ingest.audited(part.stack, [offsets[band] for band in group.bands])))
             for group, (factor, part) in zip(state.plan.groups, scene.parts, strict=True)
         ]
-        state.scenes[i] = SceneStack(scene.name, tuple(parts))
+        state.scenes[i] = replace(scene, parts=tuple(parts))
 
 
 def _dark(layer: LayerStack) -> tuple[Dark, ...]:
@@ -63,14 +64,35 @@ def _dark(layer: LayerStack) -> tuple[Dark, ...]:
     return tuple(audit.dark_quantiles(band - step, every, 1.0) for band, step in zip(sample, told, strict=True))
 
 
-def _spread(whole: Window) -> list[Window]:
+def _spread(whole: Window, side: int = _SAMPLE_TILE, most: int = _SAMPLE_TILES) -> list[Window]:
     """Tiles spread evenly over a window, or all of them."""
     tiles = [
         Window(whole.y0 + part.y0, whole.y0 + part.y1, whole.x0 + part.x0, whole.x0 + part.x1)
-        for part in blocks(whole.shape, _SAMPLE_TILE, _SAMPLE_TILE)
+        for part in blocks(whole.shape, side, side)
     ]
-    chosen = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), _SAMPLE_TILES)).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), most)).round().astype(int))
     return [tiles[i] for i in chosen]
+
+
+def sharpening(state: Run) -> None:
+    """How the coarser bands of each scene are sharpened: guided by the finer ones where that helps."""
+    plan = state.plan
+    if len(plan.groups) == 1:
+        return
+    tile = _TRIAL_TILE // plan.multiple * plan.multiple
+    work = [
+        Try(scene, tuple(_spread(_whole_tiles(scene.window, tile), tile, _TRIALS)), state.guides, plan.sharpening)
+        for scene in state.scenes
+    ]
+    with state.stage("try sharpening", len(work)) as advance:
+        found = state.pool.run(features_blocks.trial, work, lambda _: advance(1), str)
+    state.scenes = [replace(scene, sharpening=each) for scene, each in zip(state.scenes, found, strict=True)]
+
+
+def _whole_tiles(window: Window, tile: int) -> Window:
+    """A window grown to tiles that begin at multiples of their side."""
+    low, high = (window.y0 // tile * tile, window.x0 // tile * tile), (-(-window.y1 // tile), -(-window.x1 // tile))
+    return Window(low[0], high[0] * tile, low[1], high[1] * tile)
 
 
 def fit(state: Run) -> Fitted:

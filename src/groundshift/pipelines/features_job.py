@@ -64,7 +64,7 @@ class ClearSection(Section):
 
     mask: Literal["auto", "scl", "unet", "s2cloudless", "ukis-csmask", "omnicloudmask", "none"] = "auto"
     """Cloud mask, as for mosaic: scl (the classes of the product), unet (ours), others (extras), none; auto: scl where
-    the product has one, else unet."""
+    the product has one, none for plain rasters, which somebody has cut out and looked at, else unet."""
     weights: str | None = None
     """File or folder of the weights, for masks that take them."""
     shadows: bool = True

@@ -18,7 +18,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from groundshift.clouds import registry
 from groundshift.errors import (
+    CloudWarning,
     ConfigError,
     DatesWarning,
     GridError,
@@ -34,8 +36,8 @@ from groundshift.features.terrain import repetition_px
 from groundshift.features.texture import GlcmOptions
 from groundshift.io import reproject, vector
 from groundshift.io.surface import Surface
-from groundshift.model.grid import METRES_PER_DEGREE, Window, metres_per_unit, window_of
-from groundshift.model.scene import Reader
+from groundshift.model.grid import METRES_PER_DEGREE, Window, metres_per_unit, pixel_size_m, window_of
+from groundshift.model.scene import Reader, Scene
 from groundshift.pipelines import mosaic_plan
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.mosaic_job import CloudsSection, MosaicGridSection, MosaicJob, MosaicOutputSection
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 GUIDES = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, which guide the coarser ones."""
+_UNMASKED = "plain rasters without scene classes are taken as they are, with what clouds they have:"
 _NEAR = 1e-3
 _SAMPLE_PX = 512
 
@@ -80,6 +83,8 @@ class FeaturesPlan:
     """Pixels around a block that sharpening needs."""
     sharpening: SharpenOptions
     surface: Surface | None
+    smoothing_px: int
+    """Side of the squares that elevation is smoothed over; 1: it is not."""
     fitted: Fitted | None
     """Of another stack."""
     notes: tuple[GroundshiftWarning, ...]
@@ -115,7 +120,10 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
     """
     wanted, notes = _stack(job)
     bands = _bands(wanted, readers, job)
-    inner = _mosaic_job(job, bands)
+    cut = job.clouds.mask == registry.AUTO and all(_is_cut(reader.scene) for reader in readers)
+    if cut:
+        notes.append(CloudWarning(f"{_UNMASKED} --clouds unet masks them."))
+    inner = _mosaic_job(job, bands, masked=not cut)
     whole = mosaic_plan.make(readers, inner)
     area, window = None, Window(0, whole.geobox.shape[0], 0, whole.geobox.shape[1])
     if job.stack.aoi is not None:
@@ -130,7 +138,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
     if not groups[0].plan.layers:
         raise GridError("the area of interest lies outside of all scenes.")
     geobox = groups[0].plan.geobox
-    surface, staircase = _surface(job.stack.dem, geobox[window.within(around).slices])
+    surface, smoothing, staircase = _surface(job.stack.dem, geobox[window.within(around).slices])
     target = geobox[window.within(around).slices]
     if job.stack.projection.strip().lower() != "native":
         moved = reproject.target_geobox(target, job.stack.projection, job.stack.resolution)
@@ -145,6 +153,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
         reach_px=-(-reach // multiple) * multiple,
         sharpening=options,
         surface=surface,
+        smoothing_px=smoothing,
         fitted=None if job.texture.fitted is None else _fitted(job.texture.fitted, wanted),
         notes=(*notes, *staircase, *_odd(whole)),
     )
@@ -156,19 +165,19 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
 def _stack(job: FeaturesJob) -> tuple[Stack, list[GroundshiftWarning]]:
     """The features, with those left out that the default list has and that there is no file for."""
     known = dict(indices.INDICES) | {each.name: each for each in map(indices.parse, job.stack.indices)}
-    found, notes = stack.parse(job.stack.features, known), []
-    is_default = job.stack.features.strip().lower() == "default"
+    notes: list[GroundshiftWarning] = []
+    found = stack.parse(job.stack.features, known, terrain=job.stack.dem is not None)
+    is_default = "default" in [word.strip().lower() for word in job.stack.features.split(",")]
+    if is_default and job.stack.dem is None:
+        notes.append(TerrainWarning(f"without --dem, {', '.join(stack.TERRAIN_NAMES)} are left out of the stack."))
+    if is_default and job.stack.roads is not None and not any(each.kind == "layer" for each in found):
+        found += stack.parse("roads")
     options = GlcmOptions(
         window=job.texture.window,
         levels=job.texture.levels,
         distance=job.texture.distance,
         directions=job.texture.directions,
     )
-    if is_default and job.stack.dem is None:
-        found = tuple(each for each in found if each.kind != "terrain")
-        notes.append(TerrainWarning(f"without --dem, {', '.join(stack.TERRAIN_NAMES)} are left out of the stack."))
-    if is_default and job.stack.roads is not None:
-        found += stack.parse("roads")
     plan = Stack(features=found, texture=options)
     for flag, given, needed, kind in (
         ("--dem", job.stack.dem, plan.terrain, "terrain"),
@@ -181,6 +190,11 @@ def _stack(job: FeaturesJob) -> tuple[Stack, list[GroundshiftWarning]]:
             example = "DEM, slope or aspect" if kind == "terrain" else "roads"
             raise UsageError(f"{flag} is given, and --features names nothing that it is for: add {example}.")
     return plan, notes
+
+
+def _is_cut(scene: Scene) -> bool:
+    """A plain raster without classes: somebody has cut it out, and has looked."""
+    return scene.kind in ("raster", "memory") and scene.classification is None
 
 
 def _bands(wanted: Stack, readers: Sequence[Reader], job: FeaturesJob) -> tuple[str, ...]:
@@ -199,12 +213,13 @@ def _bands(wanted: Stack, readers: Sequence[Reader], job: FeaturesJob) -> tuple[
     return tuple(sorted(needed, key=lambda band: band.replace("B8A", "B08A")))
 
 
-def _mosaic_job(job: FeaturesJob, bands: Sequence[str]) -> MosaicJob:
+def _mosaic_job(job: FeaturesJob, bands: Sequence[str], *, masked: bool) -> MosaicJob:
     """The same as a mosaic, whose scenes, grids and masks are ours."""
+    clouds = job.clouds if masked else job.clouds.model_copy(update={"mask": "none"})
     return MosaicJob(
         input=job.input,
         grid=MosaicGridSection(bands=tuple(bands), resolution=job.stack.resolution),
-        clouds=CloudsSection(**job.clouds.model_dump(), lenient=(), second_opinion=False),
+        clouds=CloudsSection(**clouds.model_dump(), lenient=(), second_opinion=False),
         output=MosaicOutputSection(outdir=str(Path(job.output.out).parent)),
         run=job.run,
     )
@@ -228,18 +243,21 @@ def _fitted(path: str, wanted: Stack) -> Fitted:
     return found
 
 
-def _surface(path: str | None, geobox: GeoBox) -> tuple[Surface | None, list[GroundshiftWarning]]:
-    """The elevation model, and a word where it is a staircase."""
+def _surface(path: str | None, geobox: GeoBox) -> tuple[Surface | None, int, list[GroundshiftWarning]]:
+    """The elevation model, and the side of the squares, in pixels of the grid, that it is smoothed over: 1, not at all."""
     if path is None:
-        return None, []
+        return None, 1, []
     surface = Surface.open(path, "elevation model")
     if not surface.overlaps(geobox):
         raise GridError(f"{path}: the elevation model does not overlap the area of the stack.")
     step = repetition_px(surface.sample(_SAMPLE_PX))
     if step == 1:
-        return surface, []
-    text = f"{path}: its pixels repeat in squares of {step}, as of a coarser model that was enlarged: slopes would be a "
-    return replace(surface, step=step), [TerrainWarning(f"{text}staircase, so means over the squares are used.")]
+        return surface, 1, []
+    ratio = (pixel_size_m(surface.info.geobox) or 1) / (pixel_size_m(geobox) or 1)
+    text = (
+        f"{path}: its pixels repeat in squares of {step}, as of a coarser model that was enlarged: slopes would be a "
+    )
+    return surface, max(1, round(step * ratio)), [TerrainWarning(f"{text}staircase, so it is smoothed over them.")]
 
 
 def _odd(whole: MosaicPlan) -> list[GroundshiftWarning]:
