@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from groundshift.cli import mosaic
+from groundshift.cli import features, mosaic
 from groundshift.cli.execute import execute
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.pipelines import jobfile
+from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.mosaic_job import MosaicJob
 
 EXAMPLES = examples(
@@ -29,12 +30,14 @@ def run(
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
 ) -> None:
-    """Run a job file, of a change or of a mosaic; paths in it are relative to the current folder."""
+    """Run a job file, of a change, a mosaic or a stack of features; paths in it are relative to the current folder."""
     overrides = dict(jobfile.parse_setting(text) for text in setting or ())
     if force:
         overrides["output.force"] = True
     loaded = jobfile.load(job, overrides)
     if isinstance(loaded, MosaicJob):
         mosaic.execute(loaded, as_json=as_json, quiet=quiet)
+    elif isinstance(loaded, FeaturesJob):
+        features.execute(loaded, as_json=as_json, quiet=quiet)
     else:
         execute(loaded, as_json=as_json, quiet=quiet)
