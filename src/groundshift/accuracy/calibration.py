@@ -120,9 +120,7 @@ def with_temperature(probabilities: ArrayLike, temperature: float, *, axis: int 
     return found
 
 
-def with_priors(
-    probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayLike, *, axis: int = -1
-) -> Floats:
+def with_priors(probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayLike, *, axis: int = -1) -> Floats:
     """Correct for classes that are more or less frequent in the map than among the training samples.
 
     p'_k ~ p_k * of_map_k / of_training_k (Saerens et al. 2002, equation 2.4). Law: equal priors change nothing.
@@ -178,9 +176,7 @@ class ConformalOptions:
             raise InputError(f"{self}: expected lac, aps or raps, alpha between 0 and 1, and penalties of at least 0.")
 
 
-def conformal_quantile(
-    probabilities: ArrayLike, labels: ArrayLike, options: ConformalOptions | None = None
-) -> Floats:
+def conformal_quantile(probabilities: ArrayLike, labels: ArrayLike, options: ConformalOptions | None = None) -> Floats:
     """Quantiles of the scores of held-out samples, the ceil((n + 1)(1 - alpha))-th smallest.
 
     Args:

@@ -14,6 +14,7 @@ from groundshift.cli import (
     doctor,
     evaluate,
     features,
+    landcover,
     mosaic,
     plot,
     polygons,
@@ -68,4 +69,5 @@ for _name, _module, _short in (
     ("doctor", doctor, "Show what this machine has."),
 ):
     app.command(_name, cls=Command, short_help=_short, epilog=_module.EXAMPLES)(getattr(_module, _name))
+app.add_typer(landcover.app, name="landcover", cls=Group, short_help="Train a land-cover model, make maps with it.")
 app.add_typer(plot.app, name="plot", cls=Group, short_help="Pictures of finished rasters.")

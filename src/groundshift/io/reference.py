@@ -149,9 +149,11 @@ def read_features(path: str) -> tuple[str | None, NDArray[np.object_], dict[str,
         raise InputError(f"{path}: is a table without geometries: expected polygons or points.")
     shapes = shapely.from_wkb(packed)
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    return meta["crs"], shapes[there], {
-        str(name): np.asarray(values)[there] for name, values in zip(meta["fields"], columns, strict=True)
-    }
+    return (
+        meta["crs"],
+        shapes[there],
+        {str(name): np.asarray(values)[there] for name, values in zip(meta["fields"], columns, strict=True)},
+    )
 
 
 def coded(
@@ -180,7 +182,9 @@ def coded(
     if foreign:
         raise InputError(f"{path}: field {field} holds {', '.join(foreign[:5])}: expected {', '.join(table)}.")
     if len(names) > _MOST:
-        raise InputError(f"{path}: field {field} holds {len(names)} different names: expected {_MOST} classes or fewer.")
+        raise InputError(
+            f"{path}: field {field} holds {len(names)} different names: expected {_MOST} classes or fewer."
+        )
     codes = np.array([table.get(text, NONE) for text in texts], np.uint8)
     return codes, {code: name for name, code in table.items() if known or name in names}
 

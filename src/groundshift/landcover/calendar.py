@@ -59,7 +59,9 @@ class CalendarOptions:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise UsageError(f"there is no method {self.method!r} of gap filling: expected one of {', '.join(METHODS)}.")
+            raise UsageError(
+                f"there is no method {self.method!r} of gap filling: expected one of {', '.join(METHODS)}."
+            )
         if self.outside not in get_args(Outside):
             raise UsageError(f"outside is {self.outside!r}: expected constant or nan.")
         if not 1 <= self.step_days <= 366:

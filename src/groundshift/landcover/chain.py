@@ -176,4 +176,6 @@ def require(series: xr.Dataset, names: Sequence[str], who: str) -> None:
     """Raise InputError where a step lacks variables."""
     missing = [name for name in names if name not in series]
     if missing:
-        raise InputError(f"step {who} needs {', '.join(missing)}: the series has {', '.join(map(str, series.data_vars))}.")
+        raise InputError(
+            f"step {who} needs {', '.join(missing)}: the series has {', '.join(map(str, series.data_vars))}."
+        )

@@ -143,7 +143,9 @@ def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tup
     if np.isinf(values).any():
         raise InputError("some features are infinite: expected numbers, or NaN where there is none.")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise InputError("some weights of samples are negative or not finite: expected numbers from 0, not all of them 0.")
+        raise InputError(
+            "some weights of samples are negative or not finite: expected numbers from 0, not all of them 0."
+        )
     classes, index = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"samples of {len(classes)} class: expected at least two classes.")
@@ -356,7 +358,9 @@ class TempCnn(Classifier):
     def _train(self, samples: Samples) -> bytes:
         features = samples.values.shape[1]
         if self.steps < 2 or features % self.steps:
-            raise InputError(f"{features} features are no series of {self.steps} steps: expected steps x bands of them.")
+            raise InputError(
+                f"{features} features are no series of {self.steps} steps: expected steps x bands of them."
+            )
         try:
             from groundshift.nets import tempcnn_torch
         except ImportError as error:

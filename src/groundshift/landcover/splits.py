@@ -44,11 +44,11 @@ class RandomFolds:
     def __post_init__(self) -> None:
         _check_folds(self.folds)
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
 
-    def split(self, X: Any, y: ArrayLike | None = None, groups: object = None) -> Iterator[tuple[Folds, Folds]]:  # noqa: N803
+    def split(self, X: Any, y: ArrayLike | None = None, groups: object = None) -> Iterator[tuple[Folds, Folds]]:
         """Yield (train, test) indices; ``groups`` are not looked at."""
         yield from _splits(deal(np.arange(len(X)), y, self.folds, self.seed), self.folds)
 
@@ -63,13 +63,13 @@ class GroupFolds:
     def __post_init__(self) -> None:
         _check_folds(self.folds)
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
 
     def split(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Iterator[tuple[Folds, Folds]]:
@@ -97,13 +97,13 @@ class MatchedFolds:
     def __post_init__(self) -> None:
         _check_folds(self.folds)
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
 
     def split(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Iterator[tuple[Folds, Folds]]:
@@ -250,7 +250,7 @@ def nearest(coordinates: NDArray[np.floating], fold: Folds) -> NDArray[np.float6
     return distance
 
 
-def folds_of(splitter: Any, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None) -> Folds:  # noqa: N803
+def folds_of(splitter: Any, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None) -> Folds:
     """The fold that tests each sample, (n,), by any splitter of scikit-learn's contract.
 
     Raises:

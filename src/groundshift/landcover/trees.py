@@ -261,7 +261,9 @@ def _facts(section: str) -> dict[str, str]:
 
 def _tree(facts: Mapping[str, str]) -> Tree:
     if int(facts["num_cat"]) or int(facts.get("is_linear", "0")):
-        raise ProductError("a LightGBM model with categorical splits or linear leaves: train it on numbers, with plain leaves.")
+        raise ProductError(
+            "a LightGBM model with categorical splits or linear leaves: train it on numbers, with plain leaves."
+        )
     leaf = np.array(facts["leaf_value"].split(), np.float64)[:, np.newaxis]
     if int(facts["num_leaves"]) == 1:
         return Tree(*_no_nodes(), leaf)

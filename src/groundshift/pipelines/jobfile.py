@@ -1,4 +1,4 @@
-"""Job files: a change, mosaic or features job as TOML, every option by its dotted name, with its explanation beside it.
+"""Job files: a job of any command as TOML, every option by its dotted name, with its explanation beside it.
 
 Paths in a job file are relative to the folder in which ``groundshift run`` is called, as they are on the command line.
 """
@@ -20,12 +20,13 @@ from groundshift.errors import ConfigError, GroundshiftError, MissingInputError,
 from groundshift.io.atomic import write_text, writing
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import MosaicJob
 
-Job = ChangeJob | MosaicJob | FeaturesJob
-J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob)
+Job = ChangeJob | MosaicJob | FeaturesJob | TrainJob | PredictJob
+J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob)
 
-_KINDS: tuple[type[Job], ...] = (ChangeJob, MosaicJob, FeaturesJob)
+_KINDS: tuple[type[Job], ...] = (ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob)
 
 _LARGEST = 1 << 20
 _HEADER = f"""\

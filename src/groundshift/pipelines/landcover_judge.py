@@ -96,7 +96,9 @@ def judge(
     found = np.full_like(raw, np.nan)
     for k in range(len(folds)):
         own, others = part == k, seen & (part != k)
-        found[own] = tempered(brought[own], fit_temperature(brought[others], index[others], weight=samples.weight[others]))
+        found[own] = tempered(
+            brought[own], fit_temperature(brought[others], index[others], weight=samples.weight[others])
+        )
     return Judged(
         codes=codes.astype(np.uint8),
         probabilities=found,

@@ -18,11 +18,10 @@ from groundshift.io.stackfile import StackFile
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import VALID, Chain
 from groundshift.model.grid import Window
-from groundshift.pipelines.mosaic_layers import LayerStack, filled
 from groundshift.pipelines import steps
+from groundshift.pipelines.mosaic_layers import LayerStack, filled
 from groundshift.pipelines.steps import FRACTION
 from groundshift.radiometry.reflectance import USABLE
-
 
 _COPIES = 4
 """Of a series and its features, that are held at once while a chain works."""

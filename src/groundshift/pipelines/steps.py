@@ -106,13 +106,17 @@ def regular(
     """Bring everything that changes to a calendar, filling the gaps that clouds left.
 
     The calendar goes from ``first`` to ``last``: days (2023-03-01), or days of the year (03-01) that most of the dates
-    are of; what was seen before and after takes part. ``observations`` and ``longest_gap`` are added.
+    are of; what was seen before and after takes part. Granules of one day are merged first. ``observations`` and
+    ``longest_gap`` are added.
     """
     names, values, valid = _stacked(series)
     start, stop = _between(series, first, last)
     own = _days(series)
-    origin = series["time"].values.astype("datetime64[D]")[0].astype(date)
-    steps = np.arange((start - origin).days, (stop - origin).days + 1, step_days, dtype=np.float64)
+    if (np.diff(own) < calendar.SAME_DAY_DAYS).any():
+        values, valid, own = calendar.merge_days(values, valid, own)
+    begin = np.datetime64(start, "s") - series["time"].values.astype("datetime64[s]")[0]
+    # At noon: an observation is of its day, whatever its hour.
+    steps = begin.astype(np.float64) / 86_400 + 0.5 + np.arange(0, (stop - start).days + 1, step_days, dtype=np.float64)
     options = CalendarOptions(method=method, step_days=step_days, outside=outside)
     made = calendar.regular(values, valid, own, steps, options)
     times = np.array([np.datetime64(start + timedelta(days=step_days * k), "ns") for k in range(len(steps))])
@@ -132,7 +136,9 @@ def statistics(series: xr.Dataset, percentiles: Sequence[float] = (10, 25, 50, 7
     found = np.nanpercentile(masked, list(percentiles), axis=0).astype(np.float32)
     found[:, empty] = np.nan
     made = {
-        f"{name}_p{rank:g}": (("y", "x"), found[i, k]) for k, name in enumerate(names) for i, rank in enumerate(percentiles)
+        f"{name}_p{rank:g}": (("y", "x"), found[i, k])
+        for k, name in enumerate(names)
+        for i, rank in enumerate(percentiles)
     }
     still = {name: v for name, v in series.data_vars.items() if v.dims == ("y", "x")}
     return xr.Dataset({**still, **made}).assign(observations=(("y", "x"), valid.sum(axis=0).astype(np.float32)))
@@ -151,7 +157,9 @@ def _stacked(series: xr.Dataset) -> tuple[list[str], NDArray[np.float32], NDArra
     names = _moving(series)
     if not names:
         raise InputError("the series has no variable of (time, y, x) that could be brought to a calendar.")
-    values = np.stack([np.asarray(series[name].transpose("time", "y", "x").values, np.float32) for name in names], axis=1)
+    values = np.stack(
+        [np.asarray(series[name].transpose("time", "y", "x").values, np.float32) for name in names], axis=1
+    )
     if VALID in series:
         valid = np.asarray(series[VALID].transpose("time", "y", "x").values, bool)
     else:
@@ -169,14 +177,14 @@ def _unstacked(
 
 
 def _days(series: xr.Dataset) -> NDArray[np.float64]:
-    """Days of the dates from the first one."""
-    time = series["time"].values.astype("datetime64[D]")
-    return np.asarray((time - time[0]).astype(np.float64))
+    """Days of the dates, with parts of a day, from the first one."""
+    time = series["time"].values.astype("datetime64[s]")
+    return np.asarray((time - time[0]).astype(np.float64) / 86_400)
 
 
 def _times(series: xr.Dataset, days: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    first = series["time"].values.astype("datetime64[D]")[0]
-    return (first + days.astype("timedelta64[D]")).astype("datetime64[ns]")
+    first = series["time"].values.astype("datetime64[s]")[0]
+    return (first + np.rint(days * 86_400).astype("timedelta64[s]")).astype("datetime64[ns]")
 
 
 def _between(series: xr.Dataset, first: str, last: str) -> tuple[date, date]:
