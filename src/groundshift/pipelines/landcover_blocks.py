@@ -5,7 +5,7 @@ Law: how the area is cut into blocks changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from groundshift.io import models
 from groundshift.io.planes import Planes
 from groundshift.landcover.trained import Trained
+from groundshift.landcover.uncertainty import certainty, confidence_sets
 from groundshift.model.grid import Window
+from groundshift.model.legend import NO_DATA
 from groundshift.pipelines.series import Features
 
 STEP = 1 / 50_000
@@ -44,6 +46,17 @@ def extract(work: Extract) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
+class Sure:
+    """Where it is noted how sure each pixel is."""
+
+    planes: Planes
+    """(4 + class, y, x) uint8, 255 = no data: highest probability, margin and entropy in steps of 0.004, size of the
+    confidence set; then 1 for each class that is in it."""
+    limits: tuple[float, ...]
+    """The greatest score (1 - p) of each class in its sets."""
+
+
+@dataclass(frozen=True, eq=False)
 class Predict:
     """A block that is to be classified."""
 
@@ -57,6 +70,7 @@ class Predict:
     """(class, y, x) uint16."""
     count: Planes
     """(1, y, x) uint16: clear observations."""
+    sure: Sure
 
     @property
     def key(self) -> str:
@@ -67,24 +81,29 @@ class Predict:
         return f"classifying rows {self.window.y0} to {self.window.y1}"
 
 
-def predict(work: Predict) -> str:
+def predict_block(work: Predict) -> str:
     """Probabilities of the classes of a block, written to planes; returns its key. A task for a worker."""
     values, seen = work.features.read(work.window)
-    shape = values.shape[1:]
     known = np.isfinite(values).any(axis=0) & (seen > 0)
     trained = _model(work.model, work.shares)
-    stored = np.full((len(trained.card.codes), *shape), UNKNOWN, np.uint16)
+    classes = len(trained.card.codes)
+    found = np.full((classes, *known.shape), np.nan, np.float32)
     if known.any():
-        found = trained.predict_proba(values[:, known].T, work.features.names)
-        stored[:, known] = np.rint(found.T / STEP).astype(np.uint16)
-    work.probabilities.write(work.window, stored)
-    work.count.write(work.window, np.minimum(np.nan_to_num(seen), 65_535).astype(np.uint16), 0)
+        found[:, known] = trained.predict_proba(values[:, known].T, work.features.names).T
+    del values
+    work.probabilities.write(
+        work.window, np.where(known, np.rint(np.nan_to_num(found) / STEP), UNKNOWN).astype(np.uint16)
+    )
+    work.count.write(work.window, np.where(known, np.minimum(seen, 65_534), 0).astype(np.uint16), 0)
+    sure = certainty(found, trained.card.codes)
+    sets = confidence_sets(found, work.sure.limits)
+    members = (sets.members[None] >> np.arange(classes, dtype=np.uint32)[:, None, None]) & 1
+    layers = [sure.highest, sure.margin, sure.entropy, sets.size, *np.where(known, members, NO_DATA)]
+    work.sure.planes.write(work.window, np.stack(layers).astype(np.uint8))
     return work.key
 
 
 @lru_cache(maxsize=2)
 def _model(folder: str, shares: tuple[float, ...] | None) -> Trained:
-    from dataclasses import replace
-
     card, weights = models.load(folder)
     return Trained(card if shares is None else replace(card, shares=shares), weights)

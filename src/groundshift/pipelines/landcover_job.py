@@ -63,8 +63,8 @@ class SamplesSection(Section):
 
     erode_px: Annotated[int, Field(ge=0, le=50)] = 1
     """Pixels that are left out at the border of classes and polygons (eo-learn: 1)."""
-    per_class: Annotated[int, Field(ge=2, le=10_000_000)] = 10_000
-    """Pixels of a class, at most."""
+    per_class: Annotated[int, Field(ge=2, le=10_000_000)] = 2000
+    """Pixels of a class, at most: those of one field look alike, and more of them teach little."""
     seed: int = 0
     """Seed of every random choice."""
 
@@ -74,7 +74,7 @@ class ModelSection(Section):
 
     kind: Literal["lightgbm", "rf", "knn", "mlp", "tempcnn"] = "lightgbm"
     """lightgbm, rf (random forest), knn, mlp, tempcnn (needs the extra [train])."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Options of it by the names that its class gives them."""
 
 
@@ -117,8 +117,8 @@ class TrainJob(Section):
 class SmoothSection(Section):
     """From class probabilities to a map."""
 
-    method: Literal["bilateral", "bayesian", "majority", "none"] = "bilateral"
-    """Of the probabilities before the map is made, or a majority filter of the map."""
+    method: Literal["bayes", "bilateral", "majority", "none"] = "bayes"
+    """Bayesian or bilateral smoothing of the probabilities that the map is made of, or a majority filter of the map."""
     min_area: Annotated[float, Field(ge=0)] = 0.0
     """Minimum mapping unit in square metres: what is smaller goes to the neighbour with the highest probability."""
 

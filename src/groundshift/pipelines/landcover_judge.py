@@ -176,6 +176,11 @@ def report(judged: Judged, samples: Table, names: Sequence[str]) -> dict[str, An
         ],
         "confusion": total.round(3).tolist(),
         "calibration_error": calibration.calibration_error(curve),
+        "reliability": {
+            "confidence": [_number(value) for value in curve.confidence],
+            "accuracy": [_number(value) for value in curve.accuracy],
+            "count": curve.count.tolist(),
+        },
         "temperature": judged.temperature,
         "groups": len(judged.counts),
         "samples": int(seen.sum()),
