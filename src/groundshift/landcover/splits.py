@@ -7,7 +7,8 @@ All follow the contract of scikit-learn (``split(X, y, groups)``, ``get_n_splits
 * folds by **polygon** or by **block** test it where it has not been, some field or some kilometres away;
 * **matched** folds (kNNDM) test it as far from its training samples as the pixels of the map are from all samples.
 
-None of them replaces a probability sample of the finished map (Wadoux et al. 2021): they estimate how a model carries over.
+None of them replaces a probability sample of the finished map (Wadoux et al. 2021): they estimate how a model carries
+over.
 
 Laws: every sample is tested in exactly one fold; no group is divided; equal arguments make equal folds.
 """
@@ -44,11 +45,11 @@ class RandomFolds:
     def __post_init__(self) -> None:
         _check_folds(self.folds)
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
 
-    def split(self, X: Any, y: ArrayLike | None = None, groups: object = None) -> Iterator[tuple[Folds, Folds]]:  # noqa: N803
+    def split(self, X: Any, y: ArrayLike | None = None, groups: object = None) -> Iterator[tuple[Folds, Folds]]:
         """Yield (train, test) indices; ``groups`` are not looked at."""
         yield from _splits(deal(np.arange(len(X)), y, self.folds, self.seed), self.folds)
 
@@ -63,13 +64,13 @@ class GroupFolds:
     def __post_init__(self) -> None:
         _check_folds(self.folds)
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
 
     def split(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Iterator[tuple[Folds, Folds]]:
@@ -97,13 +98,13 @@ class MatchedFolds:
     def __post_init__(self) -> None:
         _check_folds(self.folds)
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: N803
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
 
     def split(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Iterator[tuple[Folds, Folds]]:
@@ -145,8 +146,8 @@ def match(
 ) -> Matching:
     """Find folds in which samples are as far from training as the map is from the samples.
 
-    Samples are clustered into from ``folds`` to n clusters (Ward), clusters are dealt to folds with classes balanced, and
-    the number of clusters with the least W is taken, random folds among them.
+    Samples are joined to clusters (Ward), from as many as there are samples down to one a fold; clusters are dealt to
+    folds with classes balanced; and the number of clusters with the least W is taken, random folds among them.
 
     Args:
         coordinates: (n, d) of the samples.
@@ -250,7 +251,7 @@ def nearest(coordinates: NDArray[np.floating], fold: Folds) -> NDArray[np.float6
     return distance
 
 
-def folds_of(splitter: Any, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None) -> Folds:  # noqa: N803
+def folds_of(splitter: Any, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None) -> Folds:
     """The fold that tests each sample, (n,), by any splitter of scikit-learn's contract.
 
     Raises:
