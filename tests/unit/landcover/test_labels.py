@@ -1,14 +1,15 @@
-"""Suspicious labels: the thresholds by hand, planted mistakes found, agreement of all fits, faults."""
+"""Suspicious labels: the rule by hand, planted mistakes found, agreement of all fits, faults."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from groundshift.errors import InputError, UsageError
-from groundshift.landcover.labels import SuspicionOptions, off_label, suspicious
+from groundshift.landcover.labels import SuspicionOptions, suspicious, suspicious_polygons
 
 
 def blobs(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -23,15 +24,29 @@ def blobs(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     return features, labels, truth, polygon
 
 
-def test_thresholds_are_what_a_class_has_on_average_among_its_own() -> None:
-    probability = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.55, 0.45]])
-    label = np.array([0, 0, 0, 1, 1])
-    # The first class has (0.9 + 0.7 + 0.2) / 3 = 0.6 among its own, the second (0.6 + 0.45) / 2 = 0.525.
-    np.testing.assert_array_equal(off_label(probability, label), [False, False, True, False, False])
+class Told(BaseEstimator):  # type: ignore[misc]
+    """Says what the feature says."""
+
+    def fit(self, features: np.ndarray, labels: np.ndarray) -> Told:
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        return np.c_[features[:, 0], 1 - features[:, 0]]
 
 
-def test_a_class_nobody_has_is_never_suggested() -> None:
-    assert not off_label(np.array([[0.4, 0.1, 0.5], [0.1, 0.4, 0.5]]), np.array([0, 1])).any()
+def test_a_label_is_in_doubt_where_another_is_predicted_and_little_is_left_for_it() -> None:
+    first = np.array([0.9, 0.05, 0.11, 0.5, 0.89, 0.91, 0.3, 0.0])
+    labels = np.array([1, 1, 1, 1, 2, 2, 2, 2])
+    found = suspicious(Told(), first[:, np.newaxis], labels, SuspicionOptions(fits=1, folds=2))
+    np.testing.assert_array_equal(found.flagged, [False, True, False, False, False, True, False, False])
+    np.testing.assert_allclose(found.doubt, [0, 0.9, 0.78, 0, 0.78, 0.82, 0, 0], atol=1e-12)
+
+
+def test_polygons_are_flagged_by_most_of_their_samples() -> None:
+    flagged = np.array([1, 1, 0, 1, 0, 1, 1, 0], bool)
+    numbers, share = suspicious_polygons(flagged, np.array([5, 5, 5, 2, 2, 9, 9, 7]))
+    assert (numbers.tolist(), share.tolist()) == ([9, 5], [1.0, 2 / 3])
 
 
 def test_wrongly_labelled_fields_are_flagged_and_their_class_is_suggested() -> None:
