@@ -7,7 +7,8 @@ All follow the contract of scikit-learn (``split(X, y, groups)``, ``get_n_splits
 * folds by **polygon** or by **block** test it where it has not been, some field or some kilometres away;
 * **matched** folds (kNNDM) test it as far from its training samples as the pixels of the map are from all samples.
 
-None of them replaces a probability sample of the finished map (Wadoux et al. 2021): they estimate how a model carries over.
+None of them replaces a probability sample of the finished map (Wadoux et al. 2021): they estimate how a model carries
+over.
 
 Laws: every sample is tested in exactly one fold; no group is divided; equal arguments make equal folds.
 """
@@ -145,8 +146,8 @@ def match(
 ) -> Matching:
     """Find folds in which samples are as far from training as the map is from the samples.
 
-    Samples are clustered into from ``folds`` to n clusters (Ward), clusters are dealt to folds with classes balanced, and
-    the number of clusters with the least W is taken, random folds among them.
+    Samples are joined to clusters (Ward), from as many as there are samples down to one a fold; clusters are dealt to
+    folds with classes balanced; and the number of clusters with the least W is taken, random folds among them.
 
     Args:
         coordinates: (n, d) of the samples.
