@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
 from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, examples
 from groundshift.cli.options import explained
-from groundshift.errors import UsageError
+from groundshift.errors import ConfigError, UsageError
 from groundshift.execution.progress import progress
 from groundshift.pipelines import jobfile
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
@@ -26,6 +26,7 @@ PREDICT_EXAMPLES = examples(
     "groundshift landcover predict model --series scenes.json --out map",
     "groundshift landcover predict forest --stack stack.tif --out map --polygons classes.gpkg",
 )
+COMPARE_EXAMPLES = examples("groundshift landcover compare plain.toml textured.toml")
 _READING = {
     "input.scenes": "--series",
     "input.stack": "--stack",
@@ -155,16 +156,15 @@ def execute_train(job: TrainJob, *, as_json: bool, quiet: bool) -> None:
     elif not quiet:
         found = summary["transfer"]
         header = ["code", "class", "samples", "user's %", "producer's %", "F1 %"]
+        scores = ("users_accuracy", "producers_accuracy", "f1")
         rows = [
-            [str(each["code"]), each["name"], str(each["samples"]), *(
-                cell(None if each[key] is None else 100 * each[key]) for key in ("users_accuracy", "producers_accuracy", "f1")
-            )]
+            [str(each["code"]), each["name"], str(each["samples"]), *(_hundredths(each[key]) for key in scores)]
             for each in found["classes"]
-        ]  # fmt: skip
+        ]
         print_table(header, rows)
-        kind, folds = summary["splits"]["kind"], summary["splits"]["folds"]
-        print(f"where it has not been ({folds} parts by {kind}): {_percent(found, 'overall_accuracy')} of the pixels right, "
-              f"macro F1 {_percent(found, 'macro_f1')}, calibration error {found['calibration_error']:.3f}")  # fmt: skip
+        parts = f"{summary['splits']['folds']} parts by {summary['splits']['kind']}"
+        print(f"where it has not been ({parts}): {_percent(found, 'overall_accuracy')} of the pixels right,")
+        print(f"macro F1 {_percent(found, 'macro_f1')}, calibration error {found['calibration_error']:.3f}")
         print(f"model: {summary['model']} ({summary['features']} features)")
 
 
@@ -219,11 +219,63 @@ def execute_predict(job: PredictJob, *, as_json: bool, quiet: bool) -> None:
         print_json(summary)
     elif not quiet:
         header = ["code", "class", "hectares", "of the map %"]
-        print_table(header, [
-            [str(each["code"]), each["name"], cell(each["area_ha"]), cell(each["percent"])] for each in summary["classes"]
-        ])  # fmt: skip
+        rows = [
+            [str(each["code"]), each["name"], *map(cell, (each["area_ha"], each["percent"]))]
+            for each in summary["classes"]
+        ]
+        print_table(header, rows)
         for name, path in summary["outputs"].items():
             print(f"{name}: {path}")
+
+
+@app.command(cls=Command, epilog=COMPARE_EXAMPLES, short_help="Which link of a chain moves the figures.")
+def compare(
+    *,
+    jobs: Annotated[list[str], typer.Argument(metavar="A.TOML B.TOML...", help="Job files of landcover train.")],
+    as_json: Annotated[bool, Json] = False,
+    quiet: Annotated[bool, Quiet] = False,
+    debug: Annotated[bool, Debug] = False,
+) -> None:
+    """Judge variants of a training job on the same samples and parts, and say which of them differ beyond chance.
+
+    The first is what the others are compared with. No model is written.
+    """
+    from groundshift.pipelines import landcover_compare
+
+    loaded = [(path, _train_job(path)) for path in jobs]
+    result = landcover_compare.compare(loaded, progress(quiet))
+    print_warnings(result.warnings)
+    if as_json:
+        print_json(result.summary)
+    elif not quiet:
+        header = ["variant", "differs in", "right %", "against the first", "macro F1 %", "against the first"]
+        rows = []
+        for each in result.summary["variants"]:
+            row = [each["name"], ", ".join(each["differs_in"]) or "-"]
+            for key in landcover_compare.SCORES:
+                row += [
+                    cell(100 * each[key]),
+                    "-" if each is result.summary["variants"][0] else _moved(each["against_first"][key]),
+                ]
+            rows.append(row)
+        print_table(header, rows)
+
+
+def _train_job(path: str) -> TrainJob:
+    job = jobfile.load(path, {"output.out": "none"})
+    if not isinstance(job, TrainJob):
+        raise ConfigError(f"{path}: is no job of landcover train, such as its --save-config writes.")
+    return job
+
+
+def _moved(found: Mapping[str, Any]) -> str:
+    """``+2.1 (+0.8 to +3.4)``, and whether chance explains it."""
+    ends = found["interval"]
+    text = f"{100 * found['difference']:+.1f}"
+    if ends is None:
+        return text
+    told = "" if found["beyond_chance"] else ", may be chance"
+    return f"{text} ({100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}{told})"
 
 
 def _given(local: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, object]:
@@ -255,6 +307,10 @@ def _chain(path: str | None) -> dict[str, object]:
             f"--chain {path}: expected steps (and modules) under [chain], found {', '.join(table) or 'nothing'}."
         )
     return {"chain.steps": table["steps"], "chain.modules": table.get("modules")}
+
+
+def _hundredths(share: float | None) -> str:
+    return cell(None if share is None else 100 * share)
 
 
 def _percent(found: Mapping[str, Any], key: str) -> str:

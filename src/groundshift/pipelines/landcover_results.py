@@ -17,7 +17,7 @@ from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.landcover.uncertainty import STEP
-from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
+from groundshift.model.grid import blocks, pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, Legend, legend_of
 from groundshift.pipelines import export, map_polygons, results
 from groundshift.pipelines.export import Export, Raster
@@ -86,7 +86,8 @@ def write(state: State) -> dict[str, Any]:
 
 
 def _rasters(state: State, legend: Legend) -> list[Export]:
-    assert state.smoothed is not None and state.sure is not None
+    assert state.smoothed is not None
+    assert state.sure is not None
     names, classes = state.card.names, len(state.card.codes)
     chances = tuple(BandTag(name, "", "probability of the class, calibrated", STEP) for name in names)
     members = tuple(
@@ -129,7 +130,8 @@ def _chances(state: State) -> Planes:
 
 
 def _evidence(state: State) -> Planes:
-    assert state.sure is not None and state.count is not None
+    assert state.sure is not None
+    assert state.count is not None
     planes = _part(state.sure, 0, 5, state.work / "evidence.bin")
     for window in blocks(state.shape, _ROWS):
         planes.write(window, np.minimum(state.count.read(window, 0), _MOST_COUNT).astype(np.uint8), 4)
