@@ -202,7 +202,7 @@ def _folds(section: SplitsSection, kind: str, drawn: Samples, group: NDArray[np.
     number = len(np.unique(group))
     if kind != "random" and number < 2:
         raise InputError(
-            f"all samples lie in one {'polygon' if kind == 'polygon' else 'block'}, so that no part can be held out: add "
+            f"all samples lie in one {'polygon' if kind == 'polygon' else 'block'}, and no part can be held out: add "
             "reference, or choose smaller blocks with --block."
         )
     folds, seed = min(section.folds, number) if kind != "random" else section.folds, 0
