@@ -31,12 +31,11 @@ GLCM_FEATURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlat
 of i and j, which is 1 where all levels are equal; the sum of -p ln p; and the sum of p^2 (angular second moment)."""
 MISSING = 255
 """Level of a pixel that is missing, unless there are 256 levels."""
-LARGEST_WINDOW = 127
-"""Sums over larger ones would not fit into 32 bits with 256 levels."""
+LARGEST_WINDOW = 255
+"""Sums over the columns of larger ones would not fit into 32 bits."""
 
 _ANGLES = (0, 45, 90, 135)
 _SHORTHAND = {1: (0,), 2: (0, 90), 4: _ANGLES}
-_ENTROPY_SCALE = 1 << 32
 _PIECE = 64
 
 
@@ -56,9 +55,6 @@ class GlcmOptions:
     to the right, as in scikit-image), 90, 135."""
     features: tuple[str, ...] = GLCM_FEATURES
     """Which, and in which order; without entropy, asm and energy it takes a third of the time."""
-    pooled: bool = False
-    """One matrix of all directions, in place of the mean over directions of each feature (the usual choice, after
-    Haralick). Correlation, entropy, asm and energy of the two differ."""
     border: Border = "missing"
     """What lies outside the image: nothing, or the image mirrored at its edge (the edge pixel twice)."""
 
@@ -130,8 +126,8 @@ def quantise(values: Float32, low: float, high: float, levels: int) -> Levels:
 def glcm(levels_image: Levels, options: GlcmOptions | None = None, *, threads: int = 1) -> Float32:
     """Textures of the window around every pixel.
 
-    A pair of which a pixel is missing is not counted. Where fewer than half of the possible pairs of a direction (of
-    all directions, if pooled) are left, there is no texture.
+    A pair of which a pixel is missing is not counted. Where fewer than half of the possible pairs of a direction
+    are left, there is no texture.
 
     Args:
         levels_image: (y, x) uint8: levels from 0, and :data:`MISSING`; of 256 levels none can be missing.
@@ -183,24 +179,13 @@ def _plan(options: GlcmOptions) -> kernels.Plan:
     """What the kernel looks up."""
     ends = np.array([_ends(angle, options.distance) for angle in options.angles])
     boxes = options.window - ends.max(axis=1)
-    pairs = boxes.prod(axis=1)
-    directions = len(ends)
-    groups = [(0, directions)] if options.pooled else [(each, each + 1) for each in range(directions)]
-    possible = np.array([pairs[begin:end].sum() for begin, end in groups])
-    most = int(possible.max())
-    unit = 1 << ((1 << 30) // int(pairs.max())).bit_length() - 1
-    differences = np.arange(options.levels + 1)
+    most = int(boxes.prod(axis=1).max())
     return kernels.Plan(
         levels=options.levels,
         ends=ends,
         boxes=boxes,
-        groups=np.array(groups),
-        possible=possible,
-        closeness=np.rint(unit / (1 + differences**2.0)).astype(np.int32),
-        closeness_unit=float(unit),
         empty=_empty_cells(options.levels, most),
         steps=_steps(most),
-        entropy_unit=float(_ENTROPY_SCALE),
         logarithms=np.log(np.maximum(2.0 * np.arange(most + 1), 1)),
         features=np.array([GLCM_FEATURES.index(name) for name in options.features]),
         counted=bool({"entropy", "asm", "energy"} & {*options.features}),
@@ -229,7 +214,7 @@ def _steps(most: int) -> NDArray[np.int64]:
     A pair of two levels adds one to two cells; a pair of equal levels adds two to one cell; a missing pair, nothing.
     """
     count = np.arange(2 * most + 3, dtype=np.float64)
-    entropy = np.rint(count * np.log(np.maximum(count, 1)) * _ENTROPY_SCALE)
+    entropy = np.rint(count * np.log(np.maximum(count, 1)) * kernels.LOG_UNIT)
     sums = np.stack([entropy, count**2], axis=1).astype(np.int64)
     unequal = 2 * np.diff(sums[: most + 2], axis=0)
     equal = np.diff(sums[: 2 * most + 3 : 2], axis=0)
