@@ -153,12 +153,14 @@ def _padded(levels_image: Levels, options: GlcmOptions) -> NDArray[np.uint16]:
     if levels_image.ndim != 2 or levels_image.dtype != np.uint8:
         raise InputError(f"grey levels are {levels_image.dtype} {levels_image.shape}: expected uint8 (y, x).")
     codes = levels_image.astype(np.uint16)
-    if options.levels <= MISSING:
-        codes[codes == MISSING] = options.levels
-    if codes.size and codes.max() > options.levels:
+    missing = (levels_image == MISSING) & (options.levels <= MISSING)
+    strange = (levels_image >= options.levels) & ~missing
+    if strange.any():
         raise InputError(
-            f"a grey level is {int(codes.max())}: expected 0 to {options.levels - 1}, or {MISSING} where missing."
+            f"a grey level is {int(levels_image[strange][0])}: expected 0 to {options.levels - 1}, "
+            f"or {MISSING} where missing."
         )
+    codes[missing] = options.levels
     if options.border == "reflect" and codes.size:
         return np.pad(codes, halo_px(options), mode="symmetric")
     return np.pad(codes, halo_px(options), constant_values=options.levels)
@@ -180,13 +182,14 @@ def _plan(options: GlcmOptions) -> kernels.Plan:
     ends = np.array([_ends(angle, options.distance) for angle in options.angles])
     boxes = options.window - ends.max(axis=1)
     most = int(boxes.prod(axis=1).max())
+    sums = _sums(most)
     return kernels.Plan(
         levels=options.levels,
         ends=ends,
         boxes=boxes,
         empty=_empty_cells(options.levels, most),
-        steps=_steps(most),
-        logarithms=np.log(np.maximum(2.0 * np.arange(most + 1), 1)),
+        steps=_steps(sums),
+        one_cell=sums[: 2 * most + 1 : 2, 0],
         features=np.array([GLCM_FEATURES.index(name) for name in options.features]),
         counted=bool({"entropy", "asm", "energy"} & {*options.features}),
     )
@@ -208,14 +211,19 @@ def _empty_cells(levels: int, most: int) -> NDArray[np.uint32]:
     return cells
 
 
-def _steps(most: int) -> NDArray[np.int64]:
-    """What one pair more adds to the sums of c ln c and of c^2 over the cells c of the symmetric matrix.
-
-    A pair of two levels adds one to two cells; a pair of equal levels adds two to one cell; a missing pair, nothing.
-    """
+def _sums(most: int) -> NDArray[np.int64]:
+    """What a cell of count c adds to the sums of c ln c and of c^2, for c up to twice the most pairs, and two more."""
     count = np.arange(2 * most + 3, dtype=np.float64)
     entropy = np.rint(count * np.log(np.maximum(count, 1)) * kernels.LOG_UNIT)
-    sums = np.stack([entropy, count**2], axis=1).astype(np.int64)
-    unequal = 2 * np.diff(sums[: most + 2], axis=0)
-    equal = np.diff(sums[: 2 * most + 3 : 2], axis=0)
+    return np.stack([entropy, count**2], axis=1).astype(np.int64)
+
+
+def _steps(sums: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What one pair more adds to these sums over the cells of the symmetric matrix, by the count of pairs so far.
+
+    A pair of two levels adds one to two cells; then, a pair of equal levels adds two to one cell; then, a pair of which
+    a pixel is missing adds nothing.
+    """
+    equal = np.diff(sums[::2], axis=0)
+    unequal = 2 * np.diff(sums[: len(equal) + 1], axis=0)
     return np.concatenate([unequal, equal, np.zeros_like(equal)])

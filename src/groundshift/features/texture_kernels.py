@@ -49,8 +49,8 @@ class Plan(NamedTuple):
     """(cell,): the counters of a matrix before anything is counted: where the cell's steps begin."""
     steps: Int64
     """(count, 2): what one pair more adds to the sums of c ln c, in units of 1 / :data:`LOG_UNIT`, and of c^2."""
-    logarithms: Float64
-    """(pairs + 1,): of twice the number of pairs."""
+    one_cell: Int64
+    """(pairs + 1,): c ln c, in the same units, of a matrix that has all its pairs in one cell."""
     features: Int64
     """Their numbers, in the order of the result."""
     counted: bool
@@ -86,7 +86,7 @@ def textures(codes: UInt16, plan: Plan, rows: Rows, out: Float32) -> None:
                 for k in range(size):
                     lacking[k] += 1 if 2 * sums[_PAIRS, k] < height * width else 0
                 for f in range(len(plan.features)):
-                    _add_feature(plan.features[f], sums, counted, plan.logarithms, size, total[f])
+                    _add_feature(plan.features[f], sums, counted, plan.one_cell, size, total[f])
             for f in range(len(plan.features)):
                 row = out[f, y, x0 : x0 + size]
                 for k in range(size):
@@ -201,7 +201,7 @@ def _count_along(keys: UInt16, width: int, size: int, steps: Int64, cells: UInt3
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _add_feature(which: int, sums: Float64, counted: Int64, logarithms: Float64, size: int, total: Float64) -> None:
+def _add_feature(which: int, sums: Float64, counted: Int64, one_cell: Int64, size: int, total: Float64) -> None:
     """Add one feature of one matrix; where it has no pairs, anything."""
     pairs = sums[_PAIRS]
     if which == _CONTRAST:
@@ -219,7 +219,7 @@ def _add_feature(which: int, sums: Float64, counted: Int64, logarithms: Float64,
             total[k] += 1 - 2 * pairs[k] * sums[_GAPS2, k] / variance if variance > 0 else 1.0
     elif which == _ENTROPY:
         for k in range(size):
-            total[k] += max(logarithms[int(pairs[k])] - counted[0, k] / (2 * LOG_UNIT * pairs[k]), 0.0)
+            total[k] += (one_cell[int(pairs[k])] - counted[0, k]) / (2 * LOG_UNIT * pairs[k])
     elif which == _ASM:
         for k in range(size):
             total[k] += counted[1, k] / (4 * pairs[k] * pairs[k])
