@@ -152,7 +152,7 @@ def _padded(levels_image: Levels, options: GlcmOptions) -> NDArray[np.uint16]:
     """The image with its halo, in which what is missing is one above the highest level."""
     if levels_image.ndim != 2 or levels_image.dtype != np.uint8:
         raise InputError(f"grey levels are {levels_image.dtype} {levels_image.shape}: expected uint8 (y, x).")
-    codes = levels_image.astype(np.uint16)
+    codes = levels_image.astype(np.uint16, order="C")
     missing = (levels_image == MISSING) & (options.levels <= MISSING)
     strange = (levels_image >= options.levels) & ~missing
     if strange.any():
