@@ -1,21 +1,21 @@
-"""Bands of 20 and 60 m sharpened to 10 m, by Wald's protocol: everything made coarser by the factor, sharpened, compared.
+"""Bands of 20 and 60 m sharpened to 10 m, by Wald's protocol: all made coarser by the factor, sharpened, compared.
 
-Three ways to make coarser: the plain mean, and a Gaussian whose transfer at the Nyquist frequency of the coarser grid is
-0.30 or 0.15 (the range that was specified for the instrument), the same for all bands and guides, sampled at the centres
-of the coarser pixels. Beside nearest and bicubic (Keys, a = -1/2) stands what `sharpen` gives with the rungs that
-`choose` took from a trial on the coarser images, which is all that a user would have.
+Three ways to make coarser: the plain mean, and a Gaussian whose transfer at the Nyquist frequency of the coarser grid
+is 0.30 or 0.15 (the range specified for the instrument), the same for all bands and guides, sampled at the centres of
+the coarser pixels. Beside nearest and bicubic (Keys, a = -1/2) stands what `sharpen` gives with the rungs that `choose`
+took from a trial on the coarser images, which is all that a user would have.
 
 Scenes of ../shared/data: saxony-l1c-2017 and the SAFE crop T33SVB hold bands of 10, 20 and 60 m as they are, the latter
-stored in steps of 64 to 512 DN. Its bands of 60 m are too few pixels and are left out. aquileia-2019, sundarbans-2020
-and bushfire-2018-2019 are exports on a grid of 14 to 18 m: no band lies on its own pixels there. They are averaged first,
-2 x 2 for the bands of 20 m, 4 x 4 for those of 60 m, to pixels that those bands do resolve. B10 of saxony, which does not
-see the ground, is a control: it must not come back worse than by interpolation.
+stored in steps of 64 to 512 DN; its bands of 60 m have too few pixels and are left out. aquileia-2019, sundarbans-2020
+and bushfire-2018-2019 are exports on a grid of 14 to 18 m, where no band lies on its own pixels. They are averaged
+first, 2 x 2 for the bands of 20 m, 4 x 4 for those of 60 m, to pixels that those bands do resolve. B10 of saxony, which
+does not see the ground, is a control: it must not come back worse than by bicubic interpolation.
 
-RMSE in DN (1e-4 reflectance), UIQI (Wang and Bovik 2002, means of 8 x 8 pixels) by band; SAM in degrees and ERGAS over the
-bands of a scene. Speed is that of one thread by its own clock. Pictures go to benchmarks/results/.
+RMSE in DN (1e-4 reflectance) and UIQI (Wang and Bovik 2002, mean of windows of 8 x 8) by band; SAM in degrees and ERGAS
+over the bands of a scene. Speed is that of one thread by its own clock. Pictures go to benchmarks/results/.
 
-Targets: below bicubic in RMSE in every band of every scene; coarse means kept to 1 DN; 5 Mpx/s a band and thread; memory
-beyond the input at most 4 times the output.
+Targets: below bicubic in RMSE in every band of every scene; coarse means kept to 1 DN; 5 Mpx/s a band and thread;
+memory beyond the input at most 4 times the output.
 
     python benchmarks/sharpening.py
 """
@@ -60,7 +60,7 @@ class Case:
     fine: Bands
     factor: int
     step: int
-    """Pixels of ``fine`` along one of ``coarse``: the factor, or fewer for averaged exports."""
+    """By how much ``fine`` is made coarser to lie on the pixels of ``coarse``."""
 
 
 # --- scenes ---------------------------------------------------------------------------------------------------------
@@ -220,8 +220,8 @@ def speed(case: Case) -> bool:
     tracemalloc.stop()
     rate = found.values.size / seconds / 1e6
     print(
-        f"{case.name}: {rate:.1f} Mpx/s a band and thread, {plain / seconds:.2f} times the speed of scipy's cubic zoom; "
-        f"memory beyond the input {memory:.1f} times the output; guided {(found.used == GUIDED).mean():.2%}"
+        f"{case.name}: {rate:.1f} Mpx/s a band and thread, {plain / seconds:.2f} times the speed of scipy's cubic "
+        f"zoom; memory beyond the input {memory:.1f} times the output; guided {(found.used == GUIDED).mean():.2%}"
     )
     return rate >= SPEED and memory <= 4
 
