@@ -193,7 +193,7 @@ def divide(
     bands, height, width = coarse.shape
     guides, factor = guide.shape[0], weights.shape[0]
     detail = np.empty((guides, factor, factor, width))
-    phases, slope = np.empty((factor, factor, width)), np.empty((guides, width))
+    phases, slope, here = np.empty((factor, factor, width)), np.empty((guides, width)), np.empty(width, np.bool_)
     for y in range(height):
         fine_rows = slice(y * factor, (y + 1) * factor)
         for i in range(guides):
@@ -207,8 +207,10 @@ def divide(
             if highest[band] == GUIDED:
                 _raise(slopes[band, 0, y], slope, rungs)
             _interpolate(coarse[band], y, weights, phases)
-            _mend(coarse[band], valid[band], rungs == SMOOTH, y, weights, phases)
-            _mend(coarse[band], mask, rungs == GUIDED, y, weights, phases)
+            for rung in (SMOOTH, GUIDED):
+                for x in range(width):
+                    here[x] = rungs[x] == rung
+                _mend(coarse[band], valid[band] if rung == SMOOTH else mask, here, y, weights, phases)
             _add_detail(detail, slope, rungs, phases)
             _conserve(coarse[band], valid[band], y, (rules[0], rules[2]), rungs, phases)
             _write(phases, rungs, values[band, fine_rows])

@@ -184,11 +184,11 @@ def test_the_trial_is_walds_protocol_one_scale_coarser() -> None:
 
 
 def test_trials_add_up_and_decide_nothing_on_few_pixels() -> None:
-    good, bad = Trial((2.0,), (1.5,), (80,)), Trial((5.0,), (0.5,), (80,))
-    assert merge(good, bad) == merge(bad, good) == Trial((7.0,), (2.0,), (160,))
+    good, bad = Trial((2.0,), (1.5,), (80,)), Trial((5.0,), (1.0,), (80,))
+    assert merge(good, bad) == merge(bad, good) == Trial((7.0,), (2.5,), (160,))
     assert choose(bad).rungs == ("guided",)
     assert choose(merge(good, bad), SharpenOptions(radius=3)) == SharpenOptions(radius=3, rungs=("smooth",))
-    assert choose(Trial((5.0,), (2.0,), (160,))).rungs == ("guided",)
+    assert choose(Trial((5.0,), (2.1,), (160,))).rungs == ("guided",)
     with pytest.raises(InputError, match="1 and 2 bands"):
         merge(good, Trial((1.0, 1.0), (1.0, 1.0), (9, 9)))
 
