@@ -1,9 +1,9 @@
 """Coarse bands sharpened by fine ones: compiled, a row of coarse pixels at a time, all columns of it side by side.
 
 Sums are taken afresh around every pixel, in one fixed order and in float64, so a pixel gets the same bits wherever a
-block begins. What is missing is 0 in the arrays that come in, and False in the masks beside them: it is multiplied,
-never believed. A *phase* (k, l) is the place of a fine pixel within its coarse one. All in one file because numba's
-cache looks at no other for changes.
+block begins. Coarse arrays hold 0 where something is missing, and the masks beside them False; the fine bands may hold
+NaN. A *phase* (k, l) is the place of a fine pixel within its coarse one. They live in one file because numba's cache
+looks at no other for changes.
 """
 
 from __future__ import annotations
