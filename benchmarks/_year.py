@@ -46,7 +46,7 @@ def series_at(of: SyntheticYear, rows: NDArray[np.int64], columns: NDArray[np.in
 def _strip(
     of: SyntheticYear, window: Window, days: Sequence[date], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(n, time, band) reflectance and (n, time) usable, of pixels of a strip; a pixel that is never clear is so once."""
+    """(n, time, band) reflectance and (n, time) usable, of pixels of a strip; one never clear is so once."""
     values = np.stack([of.series(window, BANDS, [day])[0, :, rows, columns] for day in days], axis=1)
     clear = of.valid(window, days)[:, rows, columns].T
     clear[~clear.any(axis=1), 0] = True

@@ -1,13 +1,13 @@
 """What folds promise and what the map keeps: random, by polygon, by block and matched folds beside the true accuracy.
 
-*Synthetic year*: fields were surveyed in a few places of a landscape and the whole of it is mapped, so that the accuracy
-of the map is known. It is taken at pixels as pure as the samples are (one pixel from any border), and over all. Folds are
-weighted by the classes' shares of the map: the samples hold each class equally.
+*Synthetic year*: fields were surveyed in a few places of a landscape and the whole of it is mapped, so that the
+accuracy of the map is known. It is taken at pixels as pure as the samples are (one pixel from any border), and over
+all. Folds are weighted by the classes' shares of the map: the samples hold each class equally.
 
 *Real sets*: random folds beside a region left out (Germany, Africa) and squares of 500 km (Europe); repeated rows are
 dropped first. There is no map to compare with, only the gap.
 
-Target: on the synthetic years, random folds promise more than matched folds do, and matched folds are nearer to the map.
+Target: on the synthetic years, random folds promise more than matched folds, and matched folds are nearer to the map.
 
     python benchmarks/splits.py [--quick]
 """
@@ -122,7 +122,7 @@ def real() -> Iterator[tuple[str, Float, Index, Index]]:
     if path.exists():
         meta, _, _, columns = pyogrio.raw.read(path, read_geometry=False)
         by_name = dict(zip(meta["fields"], columns, strict=True))
-        bands = np.stack([by_name[name] for name in "B02 B03 B04 B05 B06 B07 B08 B8A B11 B12".split()], 1)
+        bands = np.stack([by_name[name] for name in sorted(by_name) if name.startswith("B")], 1)
         yield _set("Germany, 7 classes, region left out", bands, by_name["lcc2"], by_name["region"])
     path = DATA / "germany-points" / "opengeohub2021.csv.gz"
     if path.exists():
