@@ -26,6 +26,7 @@ from _tables import table
 from _year import Survey, survey, year
 from groundshift.landcover import labels
 from groundshift.landcover.labels import SuspicionOptions, suspicious, suspicious_polygons
+from groundshift.landcover.samples import SampleOptions
 from groundshift.landcover.splits import GroupFolds
 from groundshift.testing.reference import reference
 
@@ -86,7 +87,7 @@ def main() -> int:
     total = {name: np.zeros(6, np.int64) for name in rules}
     for seed in SEEDS[:1] if quick else SEEDS:
         of = year(seed, SIZE_PX)
-        known = survey(of, reference(of, per_class=40, min_px=60, wrong_share=WRONG), 150, 200)
+        known = survey(of, reference(of, per_class=40, min_px=60, wrong_share=WRONG), SampleOptions(per_class=150))
         for name, rule in rules.items():
             total[name] += counts(known, rule(known))
     head = ["rule", "wrong samples", "recall", "precision", "wrong fields", "flagged", "recall", "precision"]
