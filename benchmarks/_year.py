@@ -46,7 +46,7 @@ def series_at(of: SyntheticYear, rows: NDArray[np.int64], columns: NDArray[np.in
 def _strip(
     of: SyntheticYear, window: Window, days: Sequence[date], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(n, time, band) reflectance and (n, time) usable, of pixels of a strip; a pixel that is never clear is so once."""
+    """(n, time, band) reflectance and (n, time) usable, of pixels of a strip; one never clear is so once."""
     values = np.stack([of.series(window, BANDS, [day])[0, :, rows, columns] for day in days], axis=1)
     clear = of.valid(window, days)[:, rows, columns].T
     clear[~clear.any(axis=1), 0] = True
@@ -61,18 +61,25 @@ class Survey:
     truth: NDArray[np.uint8]
     """(n,) true class of the field of each sample."""
     features: NDArray[np.float32]
+    elsewhere: NDArray[np.float32]
+    """(m, f) features of other pixels that were asked for."""
 
 
-def survey(of: SyntheticYear, fields: Reference, per_class: int, block_px: int, seed: int = 0) -> Survey:
-    """Samples of fields: polygons to pixels, eroded, capped."""
+def survey(
+    of: SyntheticYear, fields: Reference, options: SampleOptions, also: NDArray[np.int64] | None = None
+) -> Survey:
+    """Samples of fields, polygons to pixels; and features of (2, m) other rows and columns, drawn with them at once."""
     _, x, y = tile_corner(TILE)
     place = {"out_shape": of.shape, "transform": Affine(10, 0, x, 0, -10, y)}
     numbers = range(1, len(fields.label) + 1)
     polygons = rasterize(zip(fields.polygons, numbers, strict=True), dtype="int32", **place)
     labels = np.concatenate([[0], fields.label]).astype(np.uint8)[polygons]
-    drawn = draw(labels, SampleOptions(per_class=per_class, block_px=block_px, seed=seed), polygons=polygons)
+    drawn = draw(labels, options, polygons=polygons)
+    places = np.stack([drawn.row, drawn.column])
+    features = series_at(of, *(places if also is None else np.concatenate([places, also], axis=1)))
     return Survey(
         samples=drawn,
         truth=fields.truth[drawn.polygon - 1],
-        features=series_at(of, drawn.row, drawn.column),
+        features=features[: len(drawn)],
+        elsewhere=features[len(drawn) :],
     )

@@ -4,8 +4,8 @@ Probabilities come from cross-validation, so that no model was trained on the sa
 its polygon. A label is in doubt in one fit where another class is predicted and next to no probability is left for the
 label; it is flagged if it is in doubt in every one of many fits (as in CLC+ Backbone 2023: all of 15).
 
-The thresholds of confident learning (Northcutt, Jiang and Chuang 2021), means over the samples of each class, were
-tried: at equal recall they flag two to five times as many fields that are right (`benchmarks/suspicious_labels.py`).
+Its predecessor, the thresholds of confident learning (Northcutt, Jiang and Chuang 2021: the mean probability of each
+class over its own samples), finds fewer and errs more often: both are measured in `benchmarks/suspicious_labels.py`.
 """
 
 from __future__ import annotations

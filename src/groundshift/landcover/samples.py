@@ -136,8 +136,8 @@ def merge(parts: Iterable[Samples], options: SampleOptions | None = None) -> Sam
 def finish(offered: Samples, options: SampleOptions | None = None) -> Samples:
     """The samples of a raster, of all that its blocks have to offer.
 
-    With a distance the classes take turns, each with its next by hash, where none taken before is too close. Of each
-    class only the ``16 per_class`` first are looked at: one that lies in few places may fall short of its cap.
+    With a distance they are taken by rising hash, where none taken before is too close. Of each class only the
+    ``16 per_class`` first are looked at: one that lies in few places may fall short of its cap.
     """
     options = options or SampleOptions()
     if options.distance_px > 0:
@@ -179,7 +179,9 @@ def _joined(a: Samples, b: Samples) -> Samples:
 def _smallest(offered: Samples, count: int) -> Samples:
     """Of each class those of the smallest hash, in its order; equal hashes (none in practice) by place."""
     order = np.lexsort((offered.column, offered.row, offered.order, offered.label))
-    return offered.take(order[_rank(offered.label[order]) < count])
+    label = offered.label[order]
+    rank = np.arange(len(order)) - np.searchsorted(label, label, side="left")
+    return offered.take(order[rank < count])
 
 
 def _apart(offered: Samples, options: SampleOptions) -> NDArray[np.intp]:
@@ -188,7 +190,7 @@ def _apart(offered: Samples, options: SampleOptions) -> NDArray[np.intp]:
     taken: dict[tuple[int, int], list[tuple[int, int]]] = {}
     left = dict.fromkeys(np.unique(offered.label).tolist(), options.per_class)
     kept = []
-    for k in np.lexsort((offered.order, _rank(offered.label))).tolist():
+    for k in np.argsort(offered.order, kind="stable").tolist():
         y, x, label = int(offered.row[k]), int(offered.column[k]), int(offered.label[k])
         v, u = int(y // side), int(x // side)
         around = ((v + i, u + j) for i in (-1, 0, 1) for j in (-1, 0, 1))
@@ -198,11 +200,6 @@ def _apart(offered: Samples, options: SampleOptions) -> NDArray[np.intp]:
             left[label] -= 1
             kept.append(k)
     return np.array(kept, np.intp)
-
-
-def _rank(label: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """How many of the same label stand before each; labels rise."""
-    return np.arange(len(label)) - np.searchsorted(label, label, side="left")
 
 
 def _hash(seed: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint64]:

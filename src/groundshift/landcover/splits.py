@@ -163,18 +163,18 @@ def match(
 
     Source: Linnenbrink et al. 2024, Geosci. Model Dev. 17, 5897; they deal clusters along a principal component.
     """
-    coordinates, prediction = np.asarray(coordinates, np.float64), np.asarray(prediction, np.float64)
-    if coordinates.ndim != 2 or prediction.ndim != 2 or coordinates.shape[1] != prediction.shape[1]:
+    places, prediction = np.asarray(coordinates, np.float64), np.asarray(prediction, np.float64)
+    if places.ndim != 2 or prediction.ndim != 2 or places.shape[1] != prediction.shape[1]:
         raise InputError("coordinates and prediction: expected (n, d) and (m, d).")
-    unit = _numbered(np.arange(len(coordinates)) if groups is None else np.asarray(groups))
-    aim = cKDTree(coordinates).query(prediction)[0]
+    unit = _numbered(np.arange(len(places)) if groups is None else np.asarray(groups))
+    aim = cKDTree(places).query(prediction)[0]
     at_random = deal(unit, labels, folds, seed)
-    best = at_random, int(unit.max()) + 1, wasserstein_distance(nearest(coordinates, at_random), aim)
+    best = at_random, int(unit.max()) + 1, wasserstein_distance(nearest(places, at_random), aim)
     unclustered = best[2]
-    for clusters, cluster in _clusterings(coordinates, unit, folds, seed):
+    for clusters, cluster in _clusterings(places, unit, folds, seed):
         fold = deal(cluster[unit], labels, folds, seed)
         if np.bincount(fold).max() <= largest * len(fold):
-            statistic = wasserstein_distance(nearest(coordinates, fold), aim)
+            statistic = wasserstein_distance(nearest(places, fold), aim)
             if statistic < best[2]:
                 best = fold, clusters, statistic
     return Matching(
@@ -182,9 +182,9 @@ def match(
         clusters=best[1],
         statistic=float(best[2]),
         random_statistic=float(unclustered),
-        test_distance=nearest(coordinates, best[0]),
+        test_distance=nearest(places, best[0]),
         prediction_distance=aim,
-        sample_distance=cKDTree(coordinates).query(coordinates, k=2)[0][:, 1],
+        sample_distance=cKDTree(places).query(places, k=2)[0][:, 1],
     )
 
 

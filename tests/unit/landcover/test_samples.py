@@ -35,7 +35,7 @@ def test_another_seed_draws_others() -> None:
     assert len(set(zip(one.row, one.column, strict=True)) & set(zip(other.row, other.column, strict=True))) < 15
 
 
-def test_a_rare_class_is_not_crowded_out_by_distance() -> None:
+def test_with_a_distance_caps_are_still_reached_and_rare_classes_found() -> None:
     truth = np.ones((200, 200), np.uint8)
     truth[90:110, 90:110] = 2
     drawn = draw(truth, SampleOptions(per_class=40, erode_px=0, distance_px=4))
