@@ -32,7 +32,7 @@ def bilateral(p: Float32, spatial: Float32, steepness: np.float32, rows: Rows, o
     ``spatial`` (2 r + 1, 2 r + 1) are the weights of the distance on the ground; a neighbour whose vector differs by d
     is weighted with exp(-steepness d**2) besides. A pixel whose sum is not above 0 is none.
     """
-    classes, height, width = p.shape
+    classes, _, width = p.shape
     r = len(spatial) // 2
     near = np.zeros((2 * r + 1, classes, COLUMNS + 2 * r), np.float32)
     known = np.zeros((2 * r + 1, COLUMNS + 2 * r), np.float32)
@@ -124,15 +124,14 @@ def _write_shares(total: Float32, known: Float32, share: Float32, out: Float32) 
 def log_odds(p: Float32, least: float, rows: Rows, out: Float32) -> None:
     """Write ln(p / (1 - p)), p kept ``least`` away from 0 and 1; NaN in all classes where the sum is not above 0."""
     classes, _, width = p.shape
-    low, high = np.float32(least), np.float32(1 - least)
     for y in range(rows[0], rows[1]):
         for x in range(width):
             total = np.float32(0)
             for k in range(classes):
                 total += p[k, y, x]
             for k in range(classes):
-                value = min(max(p[k, y, x], low), high)
-                out[k, y, x] = np.log(value / (np.float32(1) - value)) if total > 0 else np.float32(np.nan)
+                value = min(max(np.float64(p[k, y, x]), least), 1 - least)
+                out[k, y, x] = np.log(value / (1 - value)) if total > 0 else np.nan
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -193,7 +192,7 @@ def bayes_top(x: Float32, r: int, share: float, variance: NDArray[np.float64], r
 
     The neighbours are kept in order: from pixel to pixel one sorted column leaves and one is merged in.
     """
-    classes, height, width = x.shape
+    classes, _, width = x.shape
     side = 2 * r + 1
     columns = np.empty((width, side), np.float32)
     filled = np.empty(width, np.int64)

@@ -50,7 +50,7 @@ class PolygonsJob:
     probabilities: str | None = None
     """A band a class, named after it: they say which neighbour, and how sure each polygon is."""
     unsmoothed: str | None = None
-    """The class map whose classes are counted within each polygon; None: ``map`` before small regions were given away."""
+    """The class map whose classes are counted within each polygon; None: ``map``, its small regions included."""
     legend: str | None = None
     """Name in LEGENDS of names and colours that the file does not know."""
     workers: int | None = None
@@ -96,7 +96,7 @@ def run(job: PolygonsJob, progress: Progress | None = None) -> dict[str, Any]:
         codes: ClassCodes = source
         unit = math.ceil(job.min_area_m2 / (pixel_area_m2(grid) or 1.0) - 1e-9)
         if unit > 1:
-            size = MappingUnit(minimum_px=unit)
+            size = MappingUnit(minimum_px=unit, corners=False)
             codes = StoredCodes(mapping_unit(source, shape, size, work, pool, stack, layers, progress))
         tolerance = job.simplify_m / (pixel_size_m(grid) or 1.0)
         todo = [
