@@ -58,9 +58,7 @@ def test_a_round_gives_small_regions_to_the_likeliest_large_neighbour(
 ) -> None:
     codes, p = scene
     unit = MappingUnit(minimum_px=15, corners=corners, exempt=(9,))
-    np.testing.assert_array_equal(
-        absorb(codes, unit, p, [2, 5, 9, 11]), one_round(codes, unit, p, [2, 5, 9, 11])
-    )
+    np.testing.assert_array_equal(absorb(codes, unit, p, [2, 5, 9, 11]), one_round(codes, unit, p, [2, 5, 9, 11]))
 
 
 @pytest.mark.parametrize("corners", [True, False])

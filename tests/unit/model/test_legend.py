@@ -63,7 +63,19 @@ def test_covers_name_every_class_once() -> None:
 
 def test_a_crosswalk_that_merges_says_what_is_lost() -> None:
     made = crosswalk("worldcover", "esri")
-    assert {10: 2, 20: 11, 30: 11, 40: 5, 50: 7, 60: 8, 70: 9, 80: 1, 90: 4, 95: 4, 100: 11}.items() <= made.codes.items()
+    assert {
+        10: 2,
+        20: 11,
+        30: 11,
+        40: 5,
+        50: 7,
+        60: 8,
+        70: 9,
+        80: 1,
+        90: 4,
+        95: 4,
+        100: 11,
+    }.items() <= made.codes.items()
     assert made.lost == (
         "shrubland, grassland, moss and lichen are one class: rangeland.",
         "herbaceous wetland, mangroves are one class: flooded vegetation.",
