@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 
 from groundshift.errors import GridError, InputError, OutputError, UsageError
 from groundshift.execution.pool import Pool
@@ -118,7 +119,7 @@ def areas_m2(geometries: NDArray[np.object_], grid: GeoBox) -> NDArray[np.float6
         return np.full(len(geometries), np.nan)
     packed, unit = geometries, 1.0
     if grid.crs.geographic:
-        packed = vector.reprojected(geometries, grid.crs.proj, vector.CRS.from_user_input(_EQUAL_AREA))
+        packed = vector.reprojected(geometries, grid.crs.proj, CRS.from_user_input(_EQUAL_AREA))
     else:
         unit = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
     area: NDArray[np.float64] = np.asarray(shapely.area(shapely.from_wkb(packed)), np.float64) * unit**2

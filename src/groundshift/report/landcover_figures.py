@@ -73,7 +73,7 @@ def confusion_matrix(counts: NDArray[np.floating], names: Sequence[str]) -> str:
             axes.add_patch(_cell(column, row, color, 0.9 * float(value)))
             if counts[row, column]:
                 weight = "bold" if row == column else "normal"
-                label = _count(counts[row, column])
+                label = _count(float(counts[row, column]))
                 axes.text(column, row, label, ha="center", va="center", fontsize=8, fontweight=weight)
         place = np.arange(len(names))
         axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
