@@ -142,3 +142,15 @@ class ManyChangesWarning(GroundshiftWarning):
 
 class NoDataWarning(GroundshiftWarning):
     """Decoded share of no data differs from what the metadata declare."""
+
+
+class SampleWarning(GroundshiftWarning):
+    """Reference points are few, do not fit their design, or could not all be used."""
+
+
+class TerrainWarning(GroundshiftWarning):
+    """Elevation is missing, and so are the features made of it."""
+
+
+class DatesWarning(GroundshiftWarning):
+    """Pixels of several days are in one raster."""

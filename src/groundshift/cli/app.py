@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import change, clouds, demo, doctor, evaluate, mosaic, polygons, run, screen, select
+from groundshift.cli import (
+    change,
+    clouds,
+    demo,
+    doctor,
+    evaluate,
+    features,
+    landcover,
+    mosaic,
+    plot,
+    polygons,
+    run,
+    screen,
+    select,
+)
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -48,9 +62,12 @@ for _name, _module, _short in (
     ("screen", screen, "How much of an area scenes show clear."),
     ("clouds", clouds, "Where clouds, shadows and snow are."),
     ("polygons", polygons, "A class map as polygons."),
+    ("features", features, "A stack of named features of scenes."),
     ("run", run, "Run a job file."),
     ("evaluate", evaluate, "Compare a map with the truth."),
     ("demo", demo, "Try it on generated products."),
     ("doctor", doctor, "Show what this machine has."),
 ):
     app.command(_name, cls=Command, short_help=_short, epilog=_module.EXAMPLES)(getattr(_module, _name))
+app.add_typer(landcover.app, name="landcover", cls=Group, short_help="Train a land-cover model, make maps with it.")
+app.add_typer(plot.app, name="plot", cls=Group, short_help="Pictures of finished rasters.")

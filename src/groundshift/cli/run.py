@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from groundshift.cli import mosaic
+from groundshift.cli import features, landcover, mosaic
 from groundshift.cli.execute import execute
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.pipelines import jobfile
+from groundshift.pipelines.features_job import FeaturesJob
+from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import MosaicJob
 
 EXAMPLES = examples(
@@ -29,12 +31,18 @@ def run(
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
 ) -> None:
-    """Run a job file, of a change or of a mosaic; paths in it are relative to the current folder."""
+    """Run a job file, of any command that writes one; paths in it are relative to the current folder."""
     overrides = dict(jobfile.parse_setting(text) for text in setting or ())
     if force:
         overrides["output.force"] = True
     loaded = jobfile.load(job, overrides)
     if isinstance(loaded, MosaicJob):
         mosaic.execute(loaded, as_json=as_json, quiet=quiet)
+    elif isinstance(loaded, FeaturesJob):
+        features.execute(loaded, as_json=as_json, quiet=quiet)
+    elif isinstance(loaded, TrainJob):
+        landcover.execute_train(loaded, as_json=as_json, quiet=quiet)
+    elif isinstance(loaded, PredictJob):
+        landcover.execute_predict(loaded, as_json=as_json, quiet=quiet)
     else:
         execute(loaded, as_json=as_json, quiet=quiet)

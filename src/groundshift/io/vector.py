@@ -112,6 +112,45 @@ def rasterise_mask(geometry: BaseGeometry, geobox: GeoBox, window: Window | None
     return np.asarray(burnt == 1)
 
 
+def read_lines(path: str, geobox: GeoBox) -> NDArray[np.object_]:
+    """The lines (or outlines of areas) of the first layer of a vector file that may touch a grid, in its coordinates.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InputError: it is no vector file, its CRS is not known, or nothing of it lies within the grid.
+    """
+    import pyogrio
+
+    _check_vector(path, f"there is no vector file {path}.")
+    try:
+        crs = pyogrio.read_info(path)["crs"]
+        if crs is None:
+            raise InputError(f"{path}: names no coordinate system: write it again with one.")
+        outline = shapely.segmentize(geobox.extent.geom, max(geobox.extent.boundingbox.span_x / 20, 1e-9))
+        back = Transformer.from_crs(geobox.crs.proj, crs, always_xy=True)
+        box = shapely.transform(outline, lambda xy: np.column_stack(back.transform(xy[:, 0], xy[:, 1]))).bounds
+        _, _, packed, _ = pyogrio.raw.read(path, columns=[], force_2d=True, bbox=box)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError) as error:
+        raise error if isinstance(error, InputError) else _unreadable(path, error) from error
+    found = np.array([] if packed is None else [g for g in shapely.from_wkb(packed) if g is not None], dtype=object)
+    there = Transformer.from_crs(crs, geobox.crs.proj, always_xy=True)
+    placed = shapely.transform(found, lambda xy: np.column_stack(there.transform(xy[:, 0], xy[:, 1])))
+    kept = np.asarray(placed)[[not shape.is_empty and shape.geom_type[-5:] != "Point" for shape in placed]]
+    kept = kept[shapely.intersects(kept, geobox.extent.geom)]
+    if not len(kept):
+        raise InputError(f"{path}: holds no lines within the area: is it the right file?")
+    return np.asarray(kept, object)
+
+
+def burn(shapes: NDArray[np.object_], geobox: GeoBox) -> NDArray[np.bool_]:
+    """True where one of these shapes touches a pixel, wherever in it; (y, x)."""
+    near = shapes[shapely.intersects(shapes, geobox.extent.geom)]
+    if not len(near):
+        return np.zeros(geobox.shape, bool)
+    burnt = rasterize(near, out_shape=geobox.shape, transform=geobox.affine, all_touched=True, dtype="uint8")
+    return np.asarray(burnt == 1)
+
+
 # --- raster to polygons --------------------------------------------------------------------------------------------
 
 
@@ -339,18 +378,27 @@ def _read_file(path: str) -> tuple[BaseGeometry, str | None]:
     import pyogrio.raw
 
     file = Path(path)
+    _check_vector(path, f"the area of interest {path!r} is neither WKT nor a file that exists.")
+    try:
+        meta, _, geometry, _ = pyogrio.raw.read(file, columns=[], force_2d=True)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    found = [] if geometry is None else [g for g in shapely.from_wkb(geometry) if g is not None]
+    return _polygons(found, path), meta["crs"]
+
+
+def _check_vector(path: str, missing: str) -> None:
+    file = Path(path)
     if not file.exists():
-        raise MissingInputError(f"the area of interest {path!r} is neither WKT nor a file that exists.")
+        raise MissingInputError(missing)
     if file.is_file():
         with file.open("rb") as stream:
             if b"<OGRVRT" in stream.read(4096):
                 raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
-    try:
-        meta, _, geometry, _ = pyogrio.raw.read(file, columns=[], force_2d=True)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a vector file: {error}.") from error
-    found = [] if geometry is None else [g for g in shapely.from_wkb(geometry) if g is not None]
-    return _polygons(found, path), meta["crs"]
+
+
+def _unreadable(path: str, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read as a vector file: {error}.")
 
 
 def _polygons(geometries: Iterable[BaseGeometry], where: str | None) -> BaseGeometry:

@@ -40,17 +40,30 @@ def load(weights: Path) -> Network:
         MissingInputError: weights or card are absent.
         ProductError: they are not those of the card, or not a network.
     """
+    card, content = verified(weights)
+    return Network(card, opened(content, str(weights)))
+
+
+def opened(content: bytes, name: str, threads: int = 1) -> Any:
+    """Return the ONNX Runtime session of the bytes of a network.
+
+    Args:
+        content: of an ONNX file.
+        name: what messages call it.
+        threads: that a run of it takes.
+
+    Raises:
+        ProductError: not a network.
+    """
     import onnxruntime
 
-    card, content = verified(weights)
     options = onnxruntime.SessionOptions()
     # Work is spread over processes.
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ProductError(f"{weights}: not a network that ONNX Runtime can run ({error}).") from error
-    return Network(card, session)
+        raise ProductError(f"{name}: not a network that ONNX Runtime can run ({error}).") from error

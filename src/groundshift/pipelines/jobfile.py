@@ -1,4 +1,4 @@
-"""Job files: a change or a mosaic job as TOML, every option by its dotted name, with its explanation beside it.
+"""Job files: a job of any command as TOML, every option by its dotted name, with its explanation beside it.
 
 Paths in a job file are relative to the folder in which ``groundshift run`` is called, as they are on the command line.
 """
@@ -18,11 +18,15 @@ from pydantic.fields import FieldInfo
 from groundshift import __version__
 from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError
 from groundshift.io.atomic import write_text, writing
+from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import MosaicJob
 
-Job = ChangeJob | MosaicJob
-J = TypeVar("J", ChangeJob, MosaicJob)
+Job = ChangeJob | MosaicJob | FeaturesJob | TrainJob | PredictJob
+J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob)
+
+_KINDS: tuple[type[Job], ...] = (ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob)
 
 _LARGEST = 1 << 20
 _HEADER = f"""\
@@ -126,7 +130,7 @@ def sentence(detail: Mapping[str, Any], label: Callable[[str], str]) -> str:
 
 
 def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job:
-    """Read a job file: a mosaic job where it names scenes or has a section that only those have, else a change job.
+    """Read a job file, of the kind of job that most of its options are of.
 
     Args:
         path: TOML.
@@ -139,13 +143,15 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job
     """
     given = {**_read(path), **(overrides or {})}
     try:
-        return make(MosaicJob, given) if _is_mosaic(given) else make_job(given)
+        return make(_kind(given), given)
     except ConfigError as error:
         raise ConfigError("\n".join(f"{path}: {sentence}" for sentence in str(error).splitlines())) from None
 
 
-def _is_mosaic(given: Iterable[str]) -> bool:
-    return bool(set(given) & (set(fields(MosaicJob)) - set(fields(ChangeJob))))
+def _kind(given: Iterable[str]) -> type[Job]:
+    """The kind of job that most of the options are of; of equals the change job, then the mosaic."""
+    names = set(given)
+    return max(_KINDS, key=lambda kind: len(names & set(fields(kind))))
 
 
 def _read(path: str | Path) -> dict[str, object]:
@@ -169,7 +175,7 @@ def _read(path: str | Path) -> dict[str, object]:
 
 def _flat(tables: Mapping[str, object]) -> dict[str, object]:
     flat: dict[str, object] = {}
-    known = {*sections(ChangeJob), *sections(MosaicJob)}
+    known = {name for kind in _KINDS for name in sections(kind)}
     for section, table in tables.items():
         if isinstance(table, Mapping) and (table or section in known):
             flat |= {f"{section}.{key}": value for key, value in table.items()}
@@ -187,7 +193,7 @@ def parse_setting(text: str) -> tuple[str, object]:
     key, equals, word = (part.strip() for part in text.partition("="))
     if not equals:
         raise ConfigError(f"--set {text}: expected SECTION.NAME=VALUE, for example detect.confidence=99.9.")
-    known = {**fields(ChangeJob), **fields(MosaicJob)}
+    known = {name: field for kind in _KINDS for name, field in fields(kind).items()}
     if key not in known:
         raise ConfigError(f"--set {text}: there is no option {key}{hint(key, known)}")
     try:

@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift import errors
-from groundshift.clouds import registry
-from groundshift.clouds.classification import COUNTED
 from groundshift.composite import blend
 from groundshift.composite.balance import Balance
-from groundshift.errors import GroundshiftWarning, InputError
+from groundshift.errors import GroundshiftWarning
 from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
@@ -29,24 +27,21 @@ from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening, vector
 from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
-from groundshift.model.grid import Window, blocks, crop, pixel_size_m
+from groundshift.model.grid import Window, blocks, pixel_size_m
 from groundshift.model.scene import Checked
 from groundshift.pipelines import (
-    clouds,
     mosaic_blocks,
     mosaic_fit,
     mosaic_layers,
     mosaic_plan,
     results,
     running,
-    scene_mask,
 )
 from groundshift.pipelines.mosaic_blocks import Compose, Composed, Outputs, Thinned
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.pipelines.mosaic_plan import MosaicPlan
 from groundshift.pipelines.running import WORK, Running
-from groundshift.pipelines.scene_mask import MaskOptions, SceneMask
 
 _IMPORTS = ("groundshift.pipelines.mosaic_blocks", "groundshift.io.safe")
 _COARSE_PX = 700
@@ -58,8 +53,6 @@ _SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
 _LEAST_BYTES = 2**25
 """What a worker takes for pixels however small the cap is."""
 _LITTLE = 0.01
-_READ = "read"
-"""In the journal: all scenes are read, and their masks are of no more use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +119,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     ]
     plan = mosaic_plan.make(readers, job)
     with lock.hold(outdir):
-        work = outdir / WORK / _identity(job, plan)
+        work = outdir / WORK / identity(job, plan)
         results.refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
         running.remove_other_work(work)
@@ -143,7 +136,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                     journal=Journal(work),
                 )
                 state.warn(*mosaic_plan.odd(plan))
-                _read(state)
+                read_scenes(state)
                 mosaic_fit.fit(state)
                 _compose(state)
                 summary = mosaic_results.write(state, begin)
@@ -157,7 +150,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
                 shutil.rmtree(outdir / WORK, ignore_errors=True)
 
 
-def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
+def identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
     options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
     named = [job.grid.aoi or "", job.clouds.weights or "", *(layer.scene.href for layer in plan.layers)]
@@ -167,50 +160,20 @@ def _identity(job: MosaicJob, plan: MosaicPlan) -> str:
 # ---- read ----------------------------------------------------------------------------------------------------------
 
 
-def _read(state: Run) -> None:
+def read_scenes(state: Run) -> None:
     """Verify the files and decode all scenes to planes; what an interrupted run did is not done again."""
     plan, job = state.plan, state.job
     _check_space(state)
     state.checked = state.verify([layer.reader for layer in plan.layers], job.grid.bands)
     state.layers = mosaic_layers.prepare(plan, job, state.work, fresh=not state.journal.done)
-    masks = [_masked(state, i) for i in range(len(plan.layers))]
+    masks = mosaic_layers.masks(state, plan, job.grid.bands, job.clouds, state.journal)
     todo = (
         unit
         for layer, stack, found in zip(plan.layers, state.layers, masks, strict=True)
         for unit in mosaic_layers.units(layer, stack, plan, job, found)
     )
     state.read(todo, state.journal)
-    state.journal.add(_READ)
-    for folder in state.work.glob("clouds-*"):
-        shutil.rmtree(folder)
-
-
-def _masked(state: Run, i: int) -> SceneMask | None:
-    """The cloud mask of a scene, where it is more than the classes of the product say."""
-    job, layer = state.job, state.plan.layers[i]
-    if job.clouds.mask == "none":
-        return None
-    classes = tuple(code for code in COUNTED if code in job.clouds.classes)
-    options = MaskOptions(mask=job.clouds.mask, weights=job.clouds.weights, classes=classes, shadows=job.clouds.shadows)
-    try:
-        made = scene_mask.plan(layer.reader, options, crop(state.plan.geobox, layer.window))
-    except InputError as error:
-        if job.clouds.mask != registry.AUTO:
-            raise
-        state.warn(errors.CloudWarning(f"{layer.scene.name}: its clouds are taken as ground: {error}"))
-        return None
-    known = layer.reader.files(running.names(layer.reader, job.grid.bands))
-    made = clouds.verified(made, state.pool, state.progress, known)
-    state.warn(*made.notes)
-    if made.spec.name == "scl" and not made.ground:
-        return None
-    folder = state.work / f"clouds-{i:04d}"
-    if folder.name in state.journal.done:
-        return None if _READ in state.journal.done else scene_mask.found_again(made, folder)
-    folder.mkdir(exist_ok=True)
-    found = scene_mask.run(made, folder, state.pool, memory=job.run.memory, progress=state.progress)
-    state.journal.add(folder.name)
-    return found
+    mosaic_layers.forget_masks(state, state.journal)
 
 
 def _check_space(state: Run) -> None:

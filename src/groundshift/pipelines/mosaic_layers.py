@@ -5,24 +5,34 @@ Three codes say how clear a pixel is: by the strict classes and far from clouds,
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.clouds import registry
+from groundshift.clouds.classification import COUNTED
+from groundshift.errors import CloudWarning, InputError
+from groundshift.execution.journal import Journal
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, crop
 from groundshift.model.scl import SceneClass
-from groundshift.pipelines import ingest
+from groundshift.pipelines import clouds as cloud_masks
+from groundshift.pipelines import ingest, running, scene_mask
 from groundshift.pipelines.ingest import LENIENT, MASKED, Stack, Unit
 from groundshift.pipelines.job import MaskSection
-from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.pipelines.mosaic_job import CloudsSection, MosaicJob
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
-from groundshift.pipelines.scene_mask import SceneMask
+from groundshift.pipelines.running import Running
+from groundshift.pipelines.scene_mask import MaskOptions, SceneMask
 from groundshift.radiometry.reflectance import EMPTY, USABLE, from_stored
 
+_READ = "read"
+"""In the journal: all scenes are read, and their masks are of no more use."""
 _UNDATED_DAYS = 30.0
 """A scene whose date is not known counts as this much older than the oldest that has one."""
 
@@ -60,8 +70,8 @@ class LayerStack:
         return reflectance, codes
 
 
-def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool) -> list[LayerStack]:
-    """Make, or find again, the planes of all scenes."""
+def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool, role: str = "scene") -> list[LayerStack]:
+    """Make, or find again, the planes of all scenes, in files that begin with ``role``."""
     times = [layer.scene.sensing_time for layer in plan.layers]
     newest = max((time for time in times if time is not None), default=None)
     ages = [None if time is None or newest is None else (newest - time).total_seconds() / 86_400 for time in times]
@@ -69,13 +79,56 @@ def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool) -> l
     return [
         LayerStack(
             stack=ingest.prepare(
-                layer.reader, job.grid.bands, crop(plan.geobox, layer.window), folder, f"scene-{i:04d}", fresh=fresh
+                layer.reader, job.grid.bands, crop(plan.geobox, layer.window), folder, f"{role}-{i:04d}", fresh=fresh
             ),
             window=layer.window,
             age_days=oldest + _UNDATED_DAYS if age is None else age,
         )
         for i, (layer, age) in enumerate(zip(plan.layers, ages, strict=True))
     ]
+
+
+def masks(
+    state: Running[Any], plan: MosaicPlan, bands: Sequence[str], clouds: CloudsSection, journal: Journal
+) -> list[SceneMask | None]:
+    """The cloud mask of each scene, where it is more than the classes of the product say."""
+    return [_masked(state, plan, i, bands, clouds, journal) for i in range(len(plan.layers))]
+
+
+def _masked(
+    state: Running[Any], plan: MosaicPlan, i: int, bands: Sequence[str], clouds: CloudsSection, journal: Journal
+) -> SceneMask | None:
+    layer = plan.layers[i]
+    if clouds.mask == "none":
+        return None
+    classes = tuple(code for code in COUNTED if code in clouds.classes)
+    options = MaskOptions(mask=clouds.mask, weights=clouds.weights, classes=classes, shadows=clouds.shadows)
+    try:
+        made = scene_mask.plan(layer.reader, options, crop(plan.geobox, layer.window))
+    except InputError as error:
+        if clouds.mask != registry.AUTO:
+            raise
+        state.warn(CloudWarning(f"{layer.scene.name}: its clouds are taken as ground: {error}"))
+        return None
+    known = layer.reader.files(running.names(layer.reader, bands))
+    made = cloud_masks.verified(made, state.pool, state.progress, known)
+    state.warn(*made.notes)
+    if made.spec.name == "scl" and not made.ground:
+        return None
+    folder = state.work / f"clouds-{i:04d}"
+    if folder.name in journal.done:
+        return None if _READ in journal.done else scene_mask.found_again(made, folder)
+    folder.mkdir(exist_ok=True)
+    found = scene_mask.run(made, folder, state.pool, memory=state.job.run.memory, progress=state.progress)
+    journal.add(folder.name)
+    return found
+
+
+def forget_masks(state: Running[Any], journal: Journal) -> None:
+    """Once all scenes are read, their masks are of no more use."""
+    journal.add(_READ)
+    for folder in state.work.glob("clouds-*"):
+        shutil.rmtree(folder)
 
 
 def units(layer: Layer, stack: LayerStack, plan: MosaicPlan, job: MosaicJob, found: SceneMask | None) -> Iterator[Unit]:

@@ -140,7 +140,8 @@ def _pictures(state: Run, curve: display.ToneCurve) -> dict[str, bytes]:
         reflectance, valid = _strip(state, window)
         colours.append(display.apply(curve, _mean(reflectance, valid, step), valid[::step, ::step]))
         assert state.out is not None
-        evidence = state.out.evidence.read(window)[:, ::step, ::step]
+        # A view would keep all pixels of all blocks.
+        evidence = state.out.evidence.read(window)[:, ::step, ::step].copy()
         counts.append(evidence[0])
         chosen.append(evidence[1])
         dates.append(evidence[2])

@@ -27,6 +27,7 @@ from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
 from groundshift.pipelines import export, jobfile, stream
 from groundshift.pipelines.job import ChangeJob, DetectSection
+from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.report import content, page, pictures
 
@@ -37,6 +38,7 @@ MANIFEST = "manifest.json"
 _NAMES = {
     ChangeJob: (("CVA", "S2-CD"), ("changes.gpkg", "report.html", "item.json")),
     MosaicJob: (("mosaic", "evidence"), ("report.html",)),
+    PredictJob: (("classes", "probabilities", "evidence", "sets"), ("report.html",)),
 }
 """Rasters and other files by which the results of a job are known."""
 _MANY = 0.3
@@ -59,7 +61,7 @@ _HOW = {
 # ---- before and after the work -------------------------------------------------------------------------------------
 
 
-def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob, *, resumed: bool) -> None:
+def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob, *, resumed: bool) -> None:
     """What another job, or somebody else, left is not overwritten unless that was asked for.
 
     Args:
@@ -111,7 +113,7 @@ def remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[P
                 (outdir / stale).unlink(missing_ok=True)
 
 
-def job_options(job: ChangeJob | MosaicJob) -> dict[str, Any]:
+def job_options(job: ChangeJob | MosaicJob | PredictJob) -> dict[str, Any]:
     """The options that the results depend on."""
     return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
 

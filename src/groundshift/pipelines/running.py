@@ -21,6 +21,7 @@ from groundshift.execution.progress import Advance, Progress
 from groundshift.io.atomic import free_bytes
 from groundshift.model.scene import Checked, OpenOptions, Reader
 from groundshift.pipelines import ingest
+from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
@@ -28,7 +29,7 @@ from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
 WORK = ".groundshift-work"
 """Folder within that of the results, in which a run keeps what it needs."""
 
-J = TypeVar("J", ChangeJob, MosaicJob)
+J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob)
 
 
 @dataclass(kw_only=True, eq=False)

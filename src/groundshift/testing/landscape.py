@@ -16,6 +16,9 @@ _WATER, _FOREST, _RIPARIAN, _GRASS = int(Cover.WATER), int(Cover.FOREST), int(Co
 _CEREAL, _MAIZE, _STUBBLE, _BARE = int(Cover.CEREAL), int(Cover.MAIZE), int(Cover.STUBBLE), int(Cover.BARE)
 _ROOF, _BUILT, _ASPHALT, _GARDEN = int(Cover.ROOF), int(Cover.BUILT), int(Cover.ASPHALT), int(Cover.GARDEN)
 
+PARCELS_FROM = 16
+"""Keys of parcels are hashes; smaller ones stand for all of a cover that is not cut into parcels."""
+
 _RIVER_SPACING_PX = 1700.0
 _DISTRICT_PX = 240.0
 _TOWN_PX = 1000.0
@@ -41,6 +44,8 @@ class Ground:
     """Height above the river, arbitrary unit: 0 at the bank, about 1 at 300 m over flat ground."""
     farmed: NDArray[np.float32]
     """Draw of the parcel in [0, 1) that says when it is harvested; 2 where nothing is."""
+    parcel: NDArray[np.uint64]
+    """Key of the parcel or the building; below :data:`PARCELS_FROM` where a cover is not cut into any."""
 
 
 def ground(seed: int, y0: int, x0: int, shape: tuple[int, int], river_row: float) -> Ground:
@@ -53,8 +58,8 @@ def ground(seed: int, y0: int, x0: int, shape: tuple[int, int], river_row: float
         shape: (rows, columns).
         river_row: row near which a river runs.
     """
-    cover, vigour, brightness, height, farmed = _paint(seed, y0, x0, shape[0], shape[1], river_row)
-    return Ground(cover=cover, vigour=vigour, brightness=brightness, height=height, farmed=farmed)
+    cover, vigour, brightness, height, farmed, parcel = _paint(seed, y0, x0, shape[0], shape[1], river_row)
+    return Ground(cover=cover, vigour=vigour, brightness=brightness, height=height, farmed=farmed, parcel=parcel)
 
 
 @njit(cache=True, nogil=True)
@@ -64,6 +69,7 @@ def _paint(seed, y0, x0, rows, columns, river_row):  # type: ignore[no-untyped-d
     brightness = np.empty((rows, columns), np.float32)
     height = np.empty((rows, columns), np.float32)
     farmed = np.full((rows, columns), 2.0, np.float32)
+    parcel = np.empty((rows, columns), np.uint64)
     fields = np.empty((_FIELDS, columns))
     state = _no_state()
     last, tones = np.uint64(0), (0.0, 0.0)
@@ -73,14 +79,14 @@ def _paint(seed, y0, x0, rows, columns, river_row):  # type: ignore[no-untyped-d
             here = fields[:, j]
             height[i, j] = _height(here)
             code, key = _cover(seed, float(y0 + i), float(x0 + j), here, state)
-            cover[i, j] = code
+            cover[i, j], parcel[i, j] = code, key
             if key != last:
                 last = key
                 tones = 2.0 * uniform(seed + 71, 0, key) - 1.0, 2.0 * uniform(seed + 72, 0, key) - 1.0
             vigour[i, j], brightness[i, j] = tones
             if code in (_CEREAL, _MAIZE):
                 farmed[i, j] = uniform(seed + 73, 0, key)
-    return cover, vigour, brightness, height, farmed
+    return cover, vigour, brightness, height, farmed, parcel
 
 
 @njit(cache=True)

@@ -196,13 +196,7 @@ class SyntheticScene:
     def scl(self, window: Window) -> NDArray[np.uint8]:
         """(y, x) scene classification at 20 m: what most of the pixel is, under clouds and shadows."""
         fine, margin = _at_10m(window, 20), self._margin
-        land, changed = self._ground(_widened(fine, margin))
-        classes = spectra.COVER_SCL[land.cover]
-        if changed is not None:
-            truth = changed.truth
-            classes = np.where(truth > 0, spectra.CHANGE_SCL[truth], classes)
-        classes = classes[margin:-margin, margin:-margin]
-        result: NDArray[np.uint8] = _majority(classes)
+        result: NDArray[np.uint8] = _majority(self._classes(_widened(fine, margin))[margin:-margin, margin:-margin])
         if self._sky is not None:
             cloud, shadow = (a[::2, ::2] for a in self._sky.opacity(fine.y0, fine.x0, fine.shape))
             result[shadow >= 0.15] = SceneClass.CLOUD_SHADOW
@@ -222,7 +216,7 @@ class SyntheticScene:
                 raise UsageError(f"band {name} at {resolution_m} m: expected a band name, and no finer than it is.")
         fine = _at_10m(window, resolution_m)
         result = np.empty((len(bands), *window.shape), np.float32)
-        surface = _Surface(self, fine)
+        surface = Surface(self, fine)
         for layer, name in enumerate(bands):
             clean = surface.band(_BAND_ID[name])
             if top:
@@ -238,6 +232,36 @@ class SyntheticScene:
             result[:, hot & self.valid(window, resolution_m)] = np.inf
         return result
 
+    def _classes(self, window: Window) -> NDArray[np.uint8]:
+        """(y, x) at 10 m: scene classification of the ground."""
+        land, changed = self._ground(window)
+        classes = spectra.COVER_SCL[land.cover]
+        if changed is not None:
+            classes = np.where(changed.truth > 0, spectra.CHANGE_SCL[changed.truth], classes)
+        return np.asarray(classes, np.uint8)
+
+    def _painted(self, surface: Surface, band_id: int) -> NDArray[np.float32]:
+        """(y, x) at 10 m: reflectance of one band on the ground of a widened window, before blur and atmosphere."""
+        options, land, wide = self.options, surface.land, surface.wide
+        own = band_texture(options.seed + 301 + band_id, wide.y0, wide.x0, *wide.shape)
+        tables = spectra.COVER_SPECTRA[:, band_id].copy(), _tone(band_id), spectra.PARCEL_SPREAD
+        season = np.float32(self.date.season) * _phenology(band_id)
+        parts = texture_parts(options)
+        field: NDArray[np.float32] = _signal(
+            land.cover, land.vigour, land.brightness, surface.fine, surface.broad, own, parts, tables, season,
+            spectra.FINE_TEXTURE, spectra.BROAD_TEXTURE,
+        )  # fmt: skip
+        if surface.changed is not None:
+            target = spectra.CHANGE_SPECTRA[:, band_id].copy()
+            _mix(field, surface.changed.amount, surface.changed.kind, target, surface.fine, surface.broad, parts[0])
+        return field
+
+    def _textures(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(fine, broad) textures that all bands share."""
+        drawn: tuple[NDArray[np.float32], NDArray[np.float32]]
+        drawn = textures(self.options.seed + 201, window.y0, window.x0, *window.shape)
+        return drawn
+
     def _ground(self, window: Window) -> tuple[Ground, Changed | None]:
         """Ground and changes of a window at 10 m; the last is kept, since all resolutions ask for the same."""
         if self._kept.get("window") != window:
@@ -247,7 +271,7 @@ class SyntheticScene:
         return drawn
 
     def _draw_ground(self, window: Window) -> tuple[Ground, Changed | None]:
-        land = ground(self.options.seed, window.y0, window.x0, window.shape, _river_row(self.shape))
+        land = ground(self.options.seed, window.y0, window.x0, window.shape, river_row(self.shape))
         if self.pair is None or self._blobs is None:
             return land, None
         pair = self.pair
@@ -287,7 +311,7 @@ class SyntheticScene:
         if self.pair is None:
             return None
         seed = self.options.seed
-        return blobs(seed, seed, self.shape, self.pair.changed, self.pair.kinds, _river_row(self.shape))
+        return blobs(seed, seed, self.shape, self.pair.changed, self.pair.kinds, river_row(self.shape))
 
     @cached_property
     def _sky(self) -> Sky | None:
@@ -296,16 +320,16 @@ class SyntheticScene:
         return sky(self.options.seed * 31 + 17 + 1000 * self.number, self.shape, date.cloud_share, away)
 
 
-class _Surface:
+class Surface:
     """A window at 10 m, with everything that its bands share."""
 
     def __init__(self, scene: SyntheticScene, window: Window) -> None:
         self.scene, self.window = scene, window
-        options, date = scene.options, scene.date
+        date = scene.date
         self.margin = scene._margin
         self.wide = wide = _widened(window, self.margin)
         self.land, self.changed = scene._ground(wide)
-        self.fine, self.broad = _textures(options.seed + 201, wide.y0, wide.x0, *wide.shape)
+        self.fine, self.broad = scene._textures(wide)
         rows = np.arange(window.y0, window.y1) / scene.shape[0]
         columns = np.arange(window.x0, window.x1) / scene.shape[1]
         self.haze = haze(rows, columns, date.haze)
@@ -314,19 +338,7 @@ class _Surface:
 
     def band(self, band_id: int) -> NDArray[np.float32]:
         """Reflectance of one band without noise, at 10 m."""
-        options, date, land = self.scene.options, self.scene.date, self.land
-        own = _band_texture(options.seed + 301 + band_id, self.wide.y0, self.wide.x0, *self.wide.shape)
-        rho = options.band_correlation
-        parts = np.float32(options.texture * math.sqrt(rho)), np.float32(options.texture * math.sqrt(1 - rho))
-        tables = spectra.COVER_SPECTRA[:, band_id].copy(), _tone(band_id), spectra.PARCEL_SPREAD
-        season = np.float32(date.season) * _phenology(band_id)
-        field = _signal(
-            land.cover, land.vigour, land.brightness, self.fine, self.broad, own, parts, tables, season,
-            spectra.FINE_TEXTURE, spectra.BROAD_TEXTURE,
-        )  # fmt: skip
-        if self.changed is not None:
-            target = spectra.CHANGE_SPECTRA[:, band_id].copy()
-            _mix(field, self.changed.amount, self.changed.kind, target, self.fine, self.broad, parts[0])
+        date, field = self.scene.date, self.scene._painted(self, band_id)
         seen = filtered(field, _taps(date.shift_px[0], self.margin), _taps(date.shift_px[1], self.margin))
         return self._through(seen, band_id)
 
@@ -400,7 +412,7 @@ def _widened(window: Window, margin: int) -> Window:
     return Window(window.y0 - margin, window.y1 + margin, window.x0 - margin, window.x1 + margin)
 
 
-def _river_row(shape: tuple[int, int]) -> float:
+def river_row(shape: tuple[int, int]) -> float:
     """A river runs near the middle of every scene."""
     return 0.55 * shape[0]
 
@@ -411,6 +423,12 @@ def _mean(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     rows, columns = values.shape[0] // factor, values.shape[1] // factor
     result: NDArray[np.float32] = _block_mean(values, rows, columns, factor)
     return result
+
+
+def texture_parts(options: SceneOptions) -> tuple[np.float32, np.float32]:
+    """Heights of the texture that all bands share, and of that which each has for itself."""
+    rho = options.band_correlation
+    return np.float32(options.texture * math.sqrt(rho)), np.float32(options.texture * math.sqrt(1 - rho))
 
 
 def _tone(band_id: int) -> NDArray[np.float32]:
@@ -470,7 +488,7 @@ def _majority(classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _textures(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
+def textures(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
     """(fine, broad) textures that all bands share, each about unit variance."""
     fine = np.zeros((rows, columns), np.float32)
     broad = np.zeros((rows, columns), np.float32)
@@ -481,7 +499,7 @@ def _textures(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _band_texture(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
+def band_texture(seed, y0, x0, rows, columns):  # type: ignore[no-untyped-def]
     """Texture that one band has for itself, about unit variance."""
     field = np.zeros((rows, columns), np.float32)
     for i in range(rows):

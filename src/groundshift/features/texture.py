@@ -1,0 +1,236 @@
+"""Textures: features of the grey level co-occurrence matrix (GLCM) of a window around every pixel (Haralick 1973).
+
+The matrix of a window counts how often two levels stand side by side in it: pairs of pixels at a given distance and
+direction, of which both lie in the window, counted both ways (symmetric) and divided by their number (normalised).
+Levels come from :func:`quantise` with the same limits for all blocks and dates of one analysis: limits of their own
+would make textures of two windows incomparable.
+
+Law: all sums are of integers, so cutting the image into blocks with a halo of :func:`halo_px` changes no bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundshift.errors import InputError, UsageError
+from groundshift.features import texture_kernels as kernels
+
+Float32 = NDArray[np.float32]
+Levels = NDArray[np.uint8]
+Border = Literal["missing", "reflect"]
+
+GLCM_FEATURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "entropy", "asm")
+"""With p the matrix: the sums of p (i - j)^2, of p |i - j| and of p / (1 + (i - j)^2); the root of asm; the correlation
+of i and j, which is 1 where all levels are equal; the sum of -p ln p; and the sum of p^2 (angular second moment)."""
+MISSING = 255
+"""Level of a pixel that is missing, unless there are 256 levels."""
+LARGEST_WINDOW = 127
+"""Sums over larger ones would not fit into 32 bits with 256 levels."""
+
+_ANGLES = (0, 45, 90, 135)
+_SHORTHAND = {1: (0,), 2: (0, 90), 4: _ANGLES}
+_ENTROPY_SCALE = 1 << 32
+_PIECE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlcmOptions:
+    """Which matrices are made, and which of their features."""
+
+    window: int = 7
+    """Side of the window in pixels, odd, 3 to :data:`LARGEST_WINDOW`."""
+    levels: int = 32
+    """Grey levels, 2 to 256. 32: fewer blur the texture, more thin out the matrix of 7 x 7 pixels."""
+    distance: int = 1
+    """Between the two pixels of a pair, shorter than the window. Along diagonals it is rounded to whole pixels as
+    scikit-image does: 2 is one row and one column there."""
+    directions: int | tuple[int, ...] = 4
+    """1 (0 degrees: along rows), 2 (and 90: along columns), 4 (and both diagonals), or angles of these: 0, 45 (down and
+    to the right, as in scikit-image), 90, 135."""
+    features: tuple[str, ...] = GLCM_FEATURES
+    """Which, and in which order; without entropy, asm and energy it takes a third of the time."""
+    pooled: bool = False
+    """One matrix of all directions, in place of the mean over directions of each feature (the usual choice, after
+    Haralick). Correlation, entropy, asm and energy of the two differ."""
+    border: Border = "missing"
+    """What lies outside the image: nothing, or the image mirrored at its edge (the edge pixel twice)."""
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.window <= LARGEST_WINDOW or self.window % 2 == 0:
+            raise UsageError(f"a window of {self.window} pixels cannot be: expected an odd 3 to {LARGEST_WINDOW}.")
+        if not 2 <= self.levels <= 256:
+            raise UsageError(f"{self.levels} grey levels cannot be: expected 2 to 256.")
+        if not 1 <= self.distance < self.window:
+            raise UsageError(
+                f"no pair of pixels at a distance of {self.distance} lies in a window of {self.window}: "
+                f"expected 1 to {self.window - 1}."
+            )
+        angles = self.angles
+        if not angles or len({*angles}) < len(angles) or not {*angles} <= {*_ANGLES}:
+            raise UsageError(f"directions {self.directions} cannot be: expected 1, 2, 4, or some of {_ANGLES}.")
+        unknown = [name for name in self.features if name not in GLCM_FEATURES]
+        if unknown or not self.features:
+            raise UsageError(
+                f"there is no texture {', '.join(map(repr, unknown)) or 'asked for'}: "
+                f"expected some of {', '.join(GLCM_FEATURES)}."
+            )
+        if self.border not in get_args(Border):
+            raise UsageError(f"there is no border {self.border!r}: expected one of {', '.join(get_args(Border))}.")
+
+    @property
+    def angles(self) -> tuple[int, ...]:
+        """Directions in degrees."""
+        return _SHORTHAND.get(self.directions, ()) if isinstance(self.directions, int) else self.directions
+
+
+def halo_px(options: GlcmOptions) -> int:
+    """Pixels around a block that its textures depend on."""
+    return options.window // 2
+
+
+def quantise(values: Float32, low: float, high: float, levels: int) -> Levels:
+    """Grey levels of equal width between two limits.
+
+    Args:
+        values: (y, x) float32, NaN = missing.
+        low: lower limit of level 0; what is below belongs to it too.
+        high: upper limit of the last level; what is above belongs to it too.
+        levels: how many, 2 to 256.
+
+    Returns:
+        (y, x) uint8: 0 to levels - 1, and :data:`MISSING` where a value is missing or infinite.
+
+    Raises:
+        UsageError: limits or levels that cannot be.
+        InputError: 256 levels leave no code for what is missing, and something is.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"grey levels between {low} and {high} cannot be: expected two rising limits.")
+    if not 2 <= levels <= 256:
+        raise UsageError(f"{levels} grey levels cannot be: expected 2 to 256.")
+    known = np.isfinite(values)
+    if levels == 256 and not known.all():
+        raise InputError(
+            f"{np.count_nonzero(~known)} values are missing, and 256 levels leave no code for them: "
+            "ask for 255 levels or fewer."
+        )
+    scaled = np.where(known, values, np.float32(low)) - np.float32(low)
+    scaled *= np.float32(levels / (high - low))
+    np.clip(scaled, 0, levels - 1, out=scaled)
+    return np.where(known, scaled.astype(np.uint8), np.uint8(MISSING))
+
+
+def glcm(levels_image: Levels, options: GlcmOptions | None = None, *, threads: int = 1) -> Float32:
+    """Textures of the window around every pixel.
+
+    A pair of which a pixel is missing is not counted. Where fewer than half of the possible pairs of a direction (of
+    all directions, if pooled) are left, there is no texture.
+
+    Args:
+        levels_image: (y, x) uint8: levels from 0, and :data:`MISSING`; of 256 levels none can be missing.
+        options: which textures.
+        threads: that share the rows; changes no pixel.
+
+    Returns:
+        (feature, y, x) float32 in the order of ``options.features``; NaN where there is none.
+
+    Raises:
+        InputError: another shape or type, or a level that should not be there.
+    """
+    options = options or GlcmOptions()
+    codes = _padded(levels_image, options)
+    out = np.empty((len(options.features), *levels_image.shape), np.float32)
+    plan = _plan(options)
+    _in_rows(lambda rows: kernels.textures(codes, plan, rows, out), levels_image.shape[0], threads)
+    return out
+
+
+def _padded(levels_image: Levels, options: GlcmOptions) -> NDArray[np.uint16]:
+    """The image with its halo, in which what is missing is one above the highest level."""
+    if levels_image.ndim != 2 or levels_image.dtype != np.uint8:
+        raise InputError(f"grey levels are {levels_image.dtype} {levels_image.shape}: expected uint8 (y, x).")
+    codes = levels_image.astype(np.uint16)
+    if options.levels <= MISSING:
+        codes[codes == MISSING] = options.levels
+    if codes.size and codes.max() > options.levels:
+        raise InputError(
+            f"a grey level is {int(codes.max())}: expected 0 to {options.levels - 1}, or {MISSING} where missing."
+        )
+    if options.border == "reflect" and codes.size:
+        return np.pad(codes, halo_px(options), mode="symmetric")
+    return np.pad(codes, halo_px(options), constant_values=options.levels)
+
+
+def _in_rows(work: Callable[[kernels.Rows], None], height: int, threads: int) -> None:
+    """Do some work on all rows, by several threads in turn."""
+    if threads <= 1:
+        work((0, height))
+        return
+    piece = max(1, min(_PIECE, -(-height // threads)))
+    parts = [(begin, min(begin + piece, height)) for begin in range(0, height, piece)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, parts))
+
+
+def _plan(options: GlcmOptions) -> kernels.Plan:
+    """What the kernel looks up."""
+    ends = np.array([_ends(angle, options.distance) for angle in options.angles])
+    boxes = options.window - ends.max(axis=1)
+    pairs = boxes.prod(axis=1)
+    directions = len(ends)
+    groups = [(0, directions)] if options.pooled else [(each, each + 1) for each in range(directions)]
+    possible = np.array([pairs[begin:end].sum() for begin, end in groups])
+    most = int(possible.max())
+    unit = 1 << ((1 << 30) // int(pairs.max())).bit_length() - 1
+    differences = np.arange(options.levels + 1)
+    return kernels.Plan(
+        levels=options.levels,
+        ends=ends,
+        boxes=boxes,
+        groups=np.array(groups),
+        possible=possible,
+        closeness=np.rint(unit / (1 + differences**2.0)).astype(np.int32),
+        closeness_unit=float(unit),
+        empty=_empty_cells(options.levels, most),
+        steps=_steps(most),
+        entropy_unit=float(_ENTROPY_SCALE),
+        logarithms=np.log(np.maximum(2.0 * np.arange(most + 1), 1)),
+        features=np.array([GLCM_FEATURES.index(name) for name in options.features]),
+        counted=bool({"entropy", "asm", "energy"} & {*options.features}),
+    )
+
+
+def _ends(angle: int, distance: int) -> list[tuple[int, int]]:
+    """Row and column of both pixels of a pair, in the smallest box around them."""
+    down = round(math.sin(math.radians(angle)) * distance)
+    right = round(math.cos(math.radians(angle)) * distance)
+    return [(0, max(0, -right)), (down, max(0, right))]
+
+
+def _empty_cells(levels: int, most: int) -> NDArray[np.uint32]:
+    """Counters of the unordered pairs of levels, each set to where its steps begin; the last is of missing pairs."""
+    cells = np.zeros(levels * (levels + 1) // 2 + 1, np.uint32)
+    high = np.arange(levels)
+    cells[high * (high + 3) // 2] = most + 1
+    cells[-1] = 2 * (most + 1)
+    return cells
+
+
+def _steps(most: int) -> NDArray[np.int64]:
+    """What one pair more adds to the sums of c ln c and of c^2 over the cells c of the symmetric matrix.
+
+    A pair of two levels adds one to two cells; a pair of equal levels adds two to one cell; a missing pair, nothing.
+    """
+    count = np.arange(2 * most + 3, dtype=np.float64)
+    entropy = np.rint(count * np.log(np.maximum(count, 1)) * _ENTROPY_SCALE)
+    sums = np.stack([entropy, count**2], axis=1).astype(np.int64)
+    unequal = 2 * np.diff(sums[: most + 2], axis=0)
+    equal = np.diff(sums[: 2 * most + 3 : 2], axis=0)
+    return np.concatenate([unequal, equal, np.zeros_like(equal)])

@@ -1,0 +1,109 @@
+"""The passes over the pixels of a land-cover map, each a task for any worker: take samples, predict a block.
+
+Law: how the area is cut into blocks changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundshift.io import models
+from groundshift.io.planes import Planes
+from groundshift.landcover.trained import Trained
+from groundshift.landcover.uncertainty import certainty, confidence_sets
+from groundshift.model.grid import Window
+from groundshift.model.legend import NO_DATA
+from groundshift.pipelines.series import Features
+
+STEP = 1 / 50_000
+"""Value of a stored 1 of a probability in planes."""
+UNKNOWN = 65_535
+"""Stored where there is no data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Extract:
+    """Some pixels of a block whose features are wanted."""
+
+    features: Features
+    window: Window
+    rows: NDArray[np.int64]
+    """(n,) of the whole grid."""
+    columns: NDArray[np.int64]
+
+    def __str__(self) -> str:
+        return f"taking samples in rows {self.window.y0} to {self.window.y1}"
+
+
+def extract(work: Extract) -> NDArray[np.float32]:
+    """Features (n, f) of pixels; NaN where they are not known. A task for a worker."""
+    values, _ = work.features.read(work.window)
+    return np.ascontiguousarray(values[:, work.rows - work.window.y0, work.columns - work.window.x0].T)
+
+
+@dataclass(frozen=True, eq=False)
+class Sure:
+    """Where it is noted how sure each pixel is."""
+
+    planes: Planes
+    """(4 + class, y, x) uint8, 255 = no data: highest probability, margin and entropy in steps of 0.004, size of the
+    confidence set; then 1 for each class that is in it."""
+    limits: tuple[float, ...]
+    """The greatest score (1 - p) of each class in its sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predict:
+    """A block that is to be classified."""
+
+    features: Features
+    window: Window
+    model: str
+    """Folder of the model."""
+    shares: tuple[float, ...] | None
+    """Of the classes in the area, where they are not those that the model expects."""
+    probabilities: Planes
+    """(class, y, x) uint16."""
+    count: Planes
+    """(1, y, x) uint16: clear observations."""
+    sure: Sure
+
+    @property
+    def key(self) -> str:
+        """Name in the journal."""
+        return f"predict:{self.window.y0}:{self.window.y1}:{self.window.x0}:{self.window.x1}"
+
+    def __str__(self) -> str:
+        return f"classifying rows {self.window.y0} to {self.window.y1}"
+
+
+def predict_block(work: Predict) -> str:
+    """Probabilities of the classes of a block, written to planes; returns its key. A task for a worker."""
+    values, seen = work.features.read(work.window)
+    known = np.isfinite(values).any(axis=0) & (seen > 0)
+    trained = _model(work.model, work.shares)
+    classes = len(trained.card.codes)
+    found = np.full((classes, *known.shape), np.nan, np.float32)
+    if known.any():
+        found[:, known] = trained.predict_proba(values[:, known].T, work.features.names).T
+    del values
+    work.probabilities.write(
+        work.window, np.where(known, np.rint(np.nan_to_num(found) / STEP), UNKNOWN).astype(np.uint16)
+    )
+    work.count.write(work.window, np.where(known, np.minimum(seen, 65_534), 0).astype(np.uint16), 0)
+    sure = certainty(found, trained.card.codes)
+    sets = confidence_sets(found, work.sure.limits)
+    members = (sets.members[None] >> np.arange(classes, dtype=np.uint32)[:, None, None]) & 1
+    layers = [sure.highest, sure.margin, sure.entropy, sets.size, *np.where(known, members, NO_DATA)]
+    work.sure.planes.write(work.window, np.stack(layers).astype(np.uint8))
+    return work.key
+
+
+@lru_cache(maxsize=2)
+def _model(folder: str, shares: tuple[float, ...] | None) -> Trained:
+    card, weights = models.load(folder)
+    return Trained(card if shares is None else replace(card, shares=shares), weights)

@@ -1,0 +1,196 @@
+"""How good a classifier is on pixels that it was not trained with, by the parts that samples are dealt into.
+
+Parts are whole polygons or blocks, so that what is measured is how the classifier does in another place. It is an
+estimate of transfer, not the accuracy of a map: that takes a probability sample of the map (``groundshift assess``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from groundshift.accuracy import calibration
+from groundshift.accuracy.calibration import ConformalOptions
+from groundshift.accuracy.confusion import bootstrap_weights
+from groundshift.landcover.classifiers import Classifier
+from groundshift.numerics.probabilities import fit_temperature, tempered
+
+Float64 = NDArray[np.float64]
+
+REPLICATES = 1000
+_LEAST_GROUPS = 5
+_CONFIDENCE = (80.0, 90.0, 95.0)
+"""Percent for which limits of confidence sets are kept with a model."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """Samples with their features; all (n,) or (n, feature)."""
+
+    values: NDArray[np.float32]
+    """(n, feature)."""
+    label: NDArray[np.uint8]
+    """Codes."""
+    group: NDArray[np.int64]
+    """Polygon or block: what errs together."""
+    weight: Float64
+    """How many pixels of the reference a sample stands for, in parts of the mean."""
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, where: NDArray[np.bool_]) -> Table:
+        """Some of them."""
+        kept = {name: getattr(self, name)[where] for name in ("values", "label", "group", "weight")}
+        return Table(**kept)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """Predictions of every sample by a classifier that saw none of its part."""
+
+    codes: NDArray[np.uint8]
+    """(class,) codes in the order of the probabilities."""
+    probabilities: Float64
+    """(n, class), each part with the temperature that the others gave."""
+    temperature: float
+    """Of all parts together."""
+    counts: Float64
+    """(group, predicted class, true class), weighted."""
+    limits: dict[str, list[float | None]]
+    """Percent of confidence to the greatest score of a class in its sets (lac), None: always in them."""
+
+
+def judge(
+    classifier: Classifier,
+    samples: Table,
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    advance: Callable[[float], object],
+) -> Judged:
+    """Train a classifier on all parts but one, for each part.
+
+    Args:
+        classifier: kind and options; is not trained itself.
+        samples: all of them.
+        folds: indices of training and test samples of each part.
+        advance: told after each part.
+    """
+    codes, index = np.unique(samples.label, return_inverse=True)
+    raw = np.zeros((len(samples), len(codes)))
+    ratio = np.ones((len(samples), len(codes)))
+    part = np.full(len(samples), -1)
+    for k, (train, test) in enumerate(folds):
+        one = clone(classifier).fit(samples.values[train], samples.label[train], sample_weight=samples.weight[train])
+        place = np.searchsorted(codes, one.classes_)
+        raw[np.ix_(test, place)] = one.raw_probabilities(samples.values[test])
+        ratio[np.ix_(test, place)] = one.shares_ / one.trained_shares_
+        part[test] = k
+        advance(1)
+    seen = part >= 0
+    brought = np.where(seen[:, None], tempered(raw, 1.0, ratio), np.nan)
+    found = np.full_like(raw, np.nan)
+    for k in range(len(folds)):
+        own, others = part == k, seen & (part != k)
+        found[own] = tempered(
+            brought[own], fit_temperature(brought[others], index[others], weight=samples.weight[others])
+        )
+    return Judged(
+        codes=codes.astype(np.uint8),
+        probabilities=found,
+        temperature=fit_temperature(brought[seen], index[seen], weight=samples.weight[seen]),
+        counts=_counts(found[seen], index[seen], samples.group[seen], samples.weight[seen]),
+        limits={f"{percent:g}": _limits(found[seen], index[seen], percent) for percent in _CONFIDENCE},
+    )
+
+
+def _limits(probabilities: Float64, index: NDArray[np.intp], percent: float) -> list[float | None]:
+    options = ConformalOptions(score="lac", alpha=1 - percent / 100)
+    found = calibration.conformal_quantile(probabilities, index, options)
+    return [float(value) if np.isfinite(value) else None for value in found]
+
+
+def _counts(probabilities: Float64, index: NDArray[np.intp], group: NDArray[np.int64], weight: Float64) -> Float64:
+    classes = probabilities.shape[1]
+    _, number = np.unique(group, return_inverse=True)
+    flat = (number * classes + probabilities.argmax(axis=1)) * classes + index
+    total = np.bincount(flat, weight, minlength=(number.max() + 1) * classes**2)
+    return np.asarray(total.reshape(-1, classes, classes))
+
+
+def figures(counts: Float64) -> dict[str, Float64]:
+    """Scores of tables (..., predicted, true): overall accuracy, macro F1, and by class UA, PA, F1; NaN: undefined."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    mapped, true = counts.sum(axis=-1), counts.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        f1 = np.where(true > 0, 2 * right / (mapped + true), np.nan)
+        return {
+            "overall_accuracy": right.sum(axis=-1) / counts.sum(axis=(-2, -1)),
+            "macro_f1": np.nanmean(np.where(true > 0, np.nan_to_num(f1), np.nan), axis=-1),
+            "users_accuracy": right / mapped,
+            "producers_accuracy": right / true,
+            "f1": f1,
+        }
+
+
+def drawn(counts: Float64, seed: int = 0) -> dict[str, Float64]:
+    """Scores of :data:`REPLICATES` draws of whole groups with replacement; the same draws for the same groups."""
+    weights = bootstrap_weights(len(counts), REPLICATES, seed).astype(np.float64)
+    return figures(np.tensordot(weights, counts, axes=1))
+
+
+def interval(values: Float64) -> list[float] | None:
+    """95 % of draws of a score; None where a tenth of them is undefined."""
+    known = values[np.isfinite(values)]
+    return None if known.size < 0.9 * values.size else [float(v) for v in np.quantile(known, (0.025, 0.975))]
+
+
+def report(judged: Judged, samples: Table, names: Sequence[str]) -> dict[str, Any]:
+    """What is told of a judgement, as plain values."""
+    seen = np.isfinite(judged.probabilities).all(axis=1)
+    p, index = judged.probabilities[seen], np.searchsorted(judged.codes, samples.label[seen])
+    total = judged.counts.sum(axis=0)
+    found = figures(total)
+    enough = len(judged.counts) >= _LEAST_GROUPS
+    draws = drawn(judged.counts) if enough else None
+    order = _drawn_like(samples.weight[seen])
+    curve = calibration.reliability(p[order], index[order])
+    return {
+        "overall_accuracy": float(found["overall_accuracy"]),
+        "overall_accuracy_interval": interval(draws["overall_accuracy"]) if draws else None,
+        "macro_f1": float(found["macro_f1"]),
+        "macro_f1_interval": interval(draws["macro_f1"]) if draws else None,
+        "classes": [
+            {
+                "code": int(code),
+                "name": name,
+                "samples": int((index == k).sum()),
+                **{key: _number(found[key][k]) for key in ("users_accuracy", "producers_accuracy", "f1")},
+                "f1_interval": interval(draws["f1"][:, k]) if draws else None,
+            }
+            for k, (code, name) in enumerate(zip(judged.codes, names, strict=True))
+        ],
+        "confusion": total.round(3).tolist(),
+        "calibration_error": calibration.calibration_error(curve),
+        "reliability": {
+            "confidence": [_number(value) for value in curve.confidence],
+            "accuracy": [_number(value) for value in curve.accuracy],
+            "count": curve.count.tolist(),
+        },
+        "temperature": judged.temperature,
+        "groups": len(judged.counts),
+        "samples": int(seen.sum()),
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _drawn_like(weight: Float64) -> NDArray[np.intp]:
+    """Samples as often as their weight says, so that classes come in the shares that they have in the reference."""
+    return np.random.default_rng(0).choice(len(weight), size=max(len(weight), 20_000), p=weight / weight.sum())

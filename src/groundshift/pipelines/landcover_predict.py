@@ -1,0 +1,276 @@
+"""A land-cover map: features block by block, the probability of each class, a map of them, and how sure it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundshift import __version__
+from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, StrictError, UsageError
+from groundshift.execution import lock, memory
+from groundshift.execution.journal import Journal
+from groundshift.execution.pool import Pool, WorkerDied
+from groundshift.execution.progress import Progress, Silent
+from groundshift.io import cog, models
+from groundshift.io.atomic import sweep
+from groundshift.io.planes import Planes
+from groundshift.landcover.chain import Chain
+from groundshift.landcover.mmu import MappingUnit
+from groundshift.landcover.smooth import MajorityOptions
+from groundshift.model.classifier import ModelCard
+from groundshift.model.grid import Window, blocks, pixel_area_m2
+from groundshift.pipelines import results, smoothing, steps
+from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Sure, predict_block
+from groundshift.pipelines.landcover_job import PredictJob
+from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
+from groundshift.pipelines.running import WORK
+from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
+
+_IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
+_SIDES = (1024, 512, 256, 128, 64, 32)
+_LITTLE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictResult:
+    """What a prediction left."""
+
+    summary: dict[str, Any]
+    warnings: tuple[GroundshiftWarning, ...]
+
+
+@dataclass(kw_only=True, eq=False)
+class State:
+    """The state of one run, filled stage by stage."""
+
+    job: PredictJob
+    card: ModelCard
+    source: Source
+    pool: Pool
+    progress: Progress
+    work: Path
+    begin: float
+    probabilities: Planes | None = None
+    """(class, y, x) uint16 in steps of :data:`STEP`, as the model says them."""
+    count: Planes | None = None
+    sure: Planes | None = None
+    """(4 + class, y, x) uint8: see :class:`~groundshift.pipelines.landcover_blocks.Sure`."""
+    smoothed: Smoothed | None = None
+    warnings: list[GroundshiftWarning] = field(default_factory=list)
+
+    @property
+    def outdir(self) -> Path:
+        """Folder of the results."""
+        return Path(self.job.output.outdir)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        rows, columns = self.source.features.geobox.shape
+        return int(rows), int(columns)
+
+    def warn(self, warning: GroundshiftWarning) -> None:
+        """Take up a warning; under ``--strict`` it ends the run."""
+        self.warnings.append(warning)
+        if self.job.run.strict:
+            raise StrictError(f"{warning.name}: {warning} (an error because of --strict)")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Probabilities as the model said them, for smoothing."""
+
+    planes: Planes
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """(class, y, x) float32, NaN = no data."""
+        stored = self.planes.read(window)
+        return np.where(stored == UNKNOWN, np.float32(np.nan), stored.astype(np.float32) * np.float32(STEP))
+
+
+def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
+    """Make a map with a model.
+
+    Args:
+        job: everything that was asked for.
+        progress: told of each stage.
+
+    Raises:
+        InputError: the features are not those of the model; their names are told.
+        GroundshiftError: with one sentence; nothing half is left in the output folder.
+    """
+    from groundshift.pipelines import landcover_results
+
+    begin, progress = time.monotonic(), progress or Silent()
+    card, weights = models.load(job.model.path)
+    card = replace(card, shares=_shares(job.model.prior, card))
+    job = job.model_copy(
+        update={
+            "grid": job.grid.model_copy(update=_as_trained(card)),
+            "output": job.output.model_copy(update={"format": cog.check_driver(job.output.format, "uint8", 1)}),
+        }
+    )
+    modules = tuple(card.chain.get("modules", ()))
+    steps.load(modules)
+    wanted = Wanted(chain=Chain.of(card.chain.get("steps", ())), modules=modules, names=card.features)
+    outdir = Path(job.output.outdir)
+    with lock.hold(outdir):
+        results.refuse_foreign(outdir, job, resumed=(outdir / WORK).exists())
+        sweep(outdir)
+        kept = False
+        try:
+            with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
+                source = open_source(job, wanted, outdir, pool, progress)
+                card.order(source.features.names)
+                work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, weights)}"
+                state = State(job=job, card=card, source=source, pool=pool, progress=progress, work=work, begin=begin)
+                for warning in source.warnings:
+                    state.warn(warning)
+                _classify(state)
+                state.smoothed = _smooth(state)
+                summary = landcover_results.write(state)
+            return PredictResult(summary=summary, warnings=tuple(state.warnings))
+        except (KeyboardInterrupt, WorkerDied):
+            # What is read and classified stays for the next run of the same job.
+            kept = True
+            raise
+        finally:
+            if not kept:
+                shutil.rmtree(outdir / WORK, ignore_errors=True)
+
+
+def _identity(job: PredictJob, weights: bytes) -> str:
+    plain = job.model_dump(mode="json", exclude={"run": True, "output": True, "smooth": True})
+    stack = job.input.stack
+    stamp = (
+        None
+        if stack is None or not Path(stack).exists()
+        else [Path(stack).stat().st_size, Path(stack).stat().st_mtime_ns]
+    )
+    facts = [__version__, plain, hashlib.sha256(weights).hexdigest(), stamp]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _as_trained(card: ModelCard) -> dict[str, Any]:
+    """The grid of a series as it was in training."""
+    grid = card.chain.get("grid") or {}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in grid.items()}
+
+
+def _shares(prior: str | None, card: ModelCard) -> tuple[float, ...]:
+    """Shares of the classes in the area: those of the model, or as the user says.
+
+    Raises:
+        UsageError: a name that is no class, or a share that is none.
+    """
+    if prior is None:
+        return card.shares
+    given: dict[str, float] = {}
+    for part in prior.split(","):
+        name, _, text = part.partition("=")
+        try:
+            given[name.strip()] = float(text)
+        except ValueError:
+            raise UsageError(f"--prior is written name=share,name=share, not {prior!r}.") from None
+    missing = [name for name in card.names if name not in given]
+    if missing or len(given) != len(card.names) or min(given.values()) < 0 or not sum(given.values()):
+        raise UsageError(f"--prior {prior!r}: expected a share of 0 or more for each of {', '.join(card.names)}.")
+    total = sum(given.values())
+    return tuple(given[name] / total for name in card.names)
+
+
+# ---- classify ------------------------------------------------------------------------------------------------------
+
+
+def _classify(state: State) -> None:
+    """Probabilities of all pixels, and how sure they are; blocks that an interrupted run did are not done again."""
+    card, features, pool = state.card, state.source.features, state.pool
+    journal = Journal(state.work)
+    fresh, classes = not journal.done, len(card.codes)
+
+    def planes(name: str, count: int, dtype: str) -> Planes:
+        path = state.work / f"{name}.bin"
+        return Planes.create(path, (count, *state.shape), dtype) if fresh else Planes.open(path)
+
+    state.probabilities = planes("probabilities", classes, "uint16")
+    state.count, state.sure = planes("count", 1, "uint16"), planes("sure", 4 + classes, "uint8")
+    budget = max(memory.worker_bytes(state.job.run.memory, pool.workers), 2**25)
+    taken = features.pixel_bytes + 12 * (len(features.names) + classes)
+    side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
+    sure = Sure(planes=state.sure, limits=_limits(card, state.job.output.confidence))
+    work = [
+        Predict(
+            features=features,
+            window=window,
+            model=state.job.model.path,
+            shares=None if state.job.model.prior is None else card.shares,
+            probabilities=state.probabilities,
+            count=state.count,
+            sure=sure,
+        )
+        for window in blocks(state.shape, side, side)
+    ]
+    todo = [block for block in work if block.key not in journal.done]
+    with state.progress.stage("classify", len(todo)) as advance:
+
+        def finished(key: str) -> None:
+            journal.add(key)
+            advance(1)
+
+        pool.run(predict_block, todo, finished, str)
+    known = sum(int((state.count.read(window, 0) > 0).sum()) for window in blocks(state.shape, 1024))
+    if known < _LITTLE * math.prod(state.shape):
+        state.warn(CloudWarning(f"only {100 * known / math.prod(state.shape):.2f} % of the map holds data."))
+
+
+def _limits(card: ModelCard, confidence: float) -> tuple[float, ...]:
+    """The greatest score of each class in its confidence sets; of a confidence between two that are known, by line.
+
+    Raises:
+        InputError: the model knows none.
+    """
+    known: Mapping[str, list[float | None]] = card.report.get("limits") or {}
+    if not known:
+        raise InputError(
+            "the model keeps no limits of confidence sets: train it again with groundshift landcover train."
+        )
+    at = sorted(map(float, known))
+    if not at[0] <= confidence <= at[-1]:
+        raise UsageError(f"--confidence {confidence:g}: the model knows from {at[0]:g} to {at[-1]:g} percent.")
+    table = [[math.inf if value is None else value for value in known[f"{each:g}"]] for each in at]
+    return tuple(_between(confidence, at, [row[k] for row in table]) for k in range(len(card.codes)))
+
+
+def _between(x: float, at: list[float], values: list[float]) -> float:
+    upper = next(k for k, each in enumerate(at) if each >= x)
+    if at[upper] == x:
+        return values[upper]
+    low, high, share = values[upper - 1], values[upper], (x - at[upper - 1]) / (at[upper] - at[upper - 1])
+    return high if math.isinf(high) else low + share * (high - low)
+
+
+# ---- smooth --------------------------------------------------------------------------------------------------------
+
+
+def _smooth(state: State) -> Smoothed:
+    section, grid = state.job.smooth, state.source.features.geobox
+    unit = math.ceil(section.min_area / (pixel_area_m2(grid) or 1.0) - 1e-9)
+    options = SmoothOptions(
+        method=section.method if section.method in ("bayes", "bilateral") else "none",
+        majority=MajorityOptions() if section.method == "majority" else None,
+        unit=MappingUnit(minimum_px=unit) if unit > 1 else None,
+    )
+    assert state.probabilities is not None
+    source = Stored(state.probabilities)
+    return smoothing.run(source, state.shape, state.card.codes, state.work, state.pool, options, state.progress)

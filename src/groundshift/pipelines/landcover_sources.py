@@ -1,0 +1,75 @@
+"""What a land-cover job reads: scenes, an EOPatch or a stack, opened as features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundshift.errors import GroundshiftWarning
+from groundshift.execution.pool import Pool
+from groundshift.execution.progress import Progress
+from groundshift.io.stackfile import open_stack
+from groundshift.landcover.chain import Chain
+from groundshift.model.scene import Checked, Scene
+from groundshift.pipelines import patches, scene_series, series
+from groundshift.pipelines.landcover_job import PredictJob, TrainJob
+from groundshift.pipelines.series import Features
+
+if TYPE_CHECKING:
+    from groundshift.pipelines.mosaic import Run
+
+
+@dataclass(kw_only=True, eq=False)
+class Source:
+    """Features, and what is known of where they come from."""
+
+    features: Features
+    chain: Chain
+    bands: tuple[str, ...] = ()
+    inputs: list[tuple[Scene, list[Checked]]] = field(default_factory=list)
+    warnings: list[GroundshiftWarning] = field(default_factory=list)
+    run: Run | None = None
+    """That read the scenes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How features are made."""
+
+    chain: Chain
+    """Of a series; of no use for a stack."""
+    modules: tuple[str, ...] = ()
+    """Python files with steps of the chain."""
+    names: tuple[str, ...] | None = None
+    """Features that are wanted of a stack; None: all."""
+
+
+def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: Pool, progress: Progress) -> Source:
+    """Open what a job reads.
+
+    Args:
+        job: of training or prediction.
+        wanted: how features are made.
+        outdir: where scenes are read to, in a folder of the run.
+        pool: that reads them.
+        progress: told of each stage.
+
+    Raises:
+        GroundshiftError: with one sentence.
+    """
+    if job.input.stack is not None:
+        return Source(features=series.of_stack(open_stack(job.input.stack), wanted.names), chain=Chain(()))
+    chain, modules = wanted.chain, wanted.modules
+    if len(job.input.scenes) == 1 and patches.is_patch(job.input.scenes[0]):
+        patch = patches.open_patch(job.input.scenes[0], job.grid.bands)
+        return Source(features=series.of_series(patch, chain, modules), chain=chain, bands=patch.bands)
+    found, run = scene_series.read(job, outdir, pool, progress)
+    return Source(
+        features=series.of_series(found, chain, modules),
+        chain=chain,
+        bands=found.bands,
+        inputs=[(layer.scene, checked) for layer, checked in zip(run.plan.layers, run.checked, strict=True)],
+        warnings=run.warnings,
+        run=run,
+    )
