@@ -95,6 +95,5 @@ def _names(path: str) -> dict[int, str]:
     if not side.is_file():
         return {}
     root = parse_xml(side.read_bytes(), str(side))
-    return {
-        code: each.text.strip() for code, each in enumerate(elements(root, "Category")) if (each.text or "").strip()
-    }
+    names = {code: (each.text or "").strip() for code, each in enumerate(elements(root, "Category"))}
+    return {code: name for code, name in names.items() if name}

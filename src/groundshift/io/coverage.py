@@ -148,7 +148,8 @@ def _measured(
     width = len(classes) + 1
     counts = np.bincount(owner * width + slot[counted[inside]], minlength=regions * width).reshape(regions, width)
     weights = np.zeros(len(owner)) if confidence is None else np.nan_to_num(confidence[inside].astype(np.float64))
-    return Measures(counts.sum(axis=1), counts[:, :-1], np.bincount(owner, weights, regions))
+    sums = np.bincount(owner, weights, regions).astype(np.float64)
+    return Measures(counts.sum(axis=1), counts[:, :-1], sums)
 
 
 def join(tiles: Sequence[Tile], columns: int, transform: Affine) -> ClassPolygons:
@@ -202,4 +203,4 @@ def _summed(tiles: Sequence[Tile], owner: NDArray[np.int64], regions: int) -> Me
     np.add.at(classes, owner, np.concatenate([each.measures.classes for each in tiles]))
     pixels = np.bincount(owner, np.concatenate([each.measures.pixels for each in tiles]), regions).astype(np.int64)
     sums = np.bincount(owner, np.concatenate([each.measures.confidence for each in tiles]), regions)
-    return Measures(pixels, classes, sums)
+    return Measures(pixels, classes, sums.astype(np.float64))

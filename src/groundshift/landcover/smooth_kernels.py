@@ -32,7 +32,7 @@ def bilateral(p: Float32, spatial: Float32, steepness: np.float32, rows: Rows, o
     ``spatial`` (2 r + 1, 2 r + 1) are the weights of the distance on the ground; a neighbour whose vector differs by d
     is weighted with exp(-steepness d**2) besides. A pixel whose sum is not above 0 is none.
     """
-    classes, height, width = p.shape
+    classes, _, width = p.shape
     r = len(spatial) // 2
     near = np.zeros((2 * r + 1, classes, COLUMNS + 2 * r), np.float32)
     known = np.zeros((2 * r + 1, COLUMNS + 2 * r), np.float32)
@@ -124,15 +124,14 @@ def _write_shares(total: Float32, known: Float32, share: Float32, out: Float32) 
 def log_odds(p: Float32, least: float, rows: Rows, out: Float32) -> None:
     """Write ln(p / (1 - p)), p kept ``least`` away from 0 and 1; NaN in all classes where the sum is not above 0."""
     classes, _, width = p.shape
-    low, high = np.float32(least), np.float32(1 - least)
     for y in range(rows[0], rows[1]):
         for x in range(width):
             total = np.float32(0)
             for k in range(classes):
                 total += p[k, y, x]
             for k in range(classes):
-                value = min(max(p[k, y, x], low), high)
-                out[k, y, x] = np.log(value / (np.float32(1) - value)) if total > 0 else np.float32(np.nan)
+                value = min(max(np.float64(p[k, y, x]), least), 1 - least)
+                out[k, y, x] = np.log(value / (1 - value)) if total > 0 else np.nan
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -178,10 +177,10 @@ def bayes_all(x: Float32, r: int, variance: NDArray[np.float64], rows: Rows, out
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _drawn(value: np.float32, mean: float, spread: float, variance: float) -> float:
+def _drawn(value: float, mean: float, spread: float, variance: float) -> float:
     """The mean of the posterior of a value of known variance, given mean and variance of its neighbourhood."""
     if value != value:
-        return np.nan
+        return float(np.nan)
     if spread < 1e-4:
         return mean
     return (spread * value + variance * mean) / (spread + variance)
@@ -191,84 +190,99 @@ def _drawn(value: np.float32, mean: float, spread: float, variance: float) -> fl
 def bayes_top(x: Float32, r: int, share: float, variance: NDArray[np.float64], rows: Rows, out: Float32) -> None:
     """Write log-odds (class, y, x) drawn to the mean of the highest ``share`` of the neighbours within ``r``.
 
-    The neighbours are kept in order: from pixel to pixel one sorted column leaves and one is merged in.
+    Values are whole numbers of steps of 2**-20, so that sums of them are exact in any order. From pixel to pixel the
+    pivot, the least of the highest, moves by a few places only, each of them found in one look over the window.
     """
-    classes, height, width = x.shape
+    classes, _, width = x.shape
     side = 2 * r + 1
-    columns = np.empty((width, side), np.float32)
-    filled = np.empty(width, np.int64)
-    ordered, spare = np.empty(side * side + 1, np.float32), np.empty(side * side + 1, np.float32)
+    column_of = np.array([mirrored(c - r, width) for c in range(width + 2 * r)])
+    stack = np.empty((width + 2 * r) * side, np.int32)
     for k in range(classes):
         for y in range(rows[0], rows[1]):
-            for i in range(width):
-                filled[i] = _sorted_column(x[k], y, i, r, columns[i])
-            n = 0
-            for dx in range(-r, r + 1):
-                c = mirrored(dx, width)
-                n = _exchange(ordered, n, columns[0], 0, columns[c], filled[c], spare)
-                ordered, spare = spare, ordered
+            _stack(x[k], y, r, column_of, stack)
+            pivot = np.int32(0)
+            known, above, equal = _counted(stack, 0, side * side, pivot)
             for i in range(width):
                 if i > 0:
-                    gone, come = mirrored(i - 1 - r, width), mirrored(i + r, width)
-                    n = _exchange(ordered, n, columns[gone], filled[gone], columns[come], filled[come], spare)
-                    ordered, spare = spare, ordered
-                if x[k, y, i] != x[k, y, i]:
+                    come = _counted(stack, (i + 2 * r) * side, (i + 2 * r + 1) * side, pivot)
+                    gone = _counted(stack, (i - 1) * side, i * side, pivot)
+                    known, above, equal = known + come[0] - gone[0], above + come[1] - gone[1], equal + come[2] - gone[2]
+                own = stack[(i + r) * side + r]
+                if own == _UNKNOWN:
                     out[k, y, i] = np.float32(np.nan)
                     continue
-                used = max(1, int(np.ceil(share * n)))
-                mean, spread = _moments(ordered, used)
-                out[k, y, i] = _drawn(x[k, y, i], mean, spread, variance[k])
+                begin, end, used = i * side, (i + side) * side, max(1, int(np.ceil(share * known)))
+                while above >= used:
+                    pivot = _next_above(stack, begin, end, pivot)
+                    equal = _counted(stack, begin, end, pivot)[2]
+                    above -= equal
+                while above + equal < used:
+                    above += equal
+                    pivot = _next_below(stack, begin, end, pivot)
+                    equal = _counted(stack, begin, end, pivot)[2]
+                total, squares = _sums_above(stack, begin, end, pivot)
+                rest, least = used - above, np.int64(pivot)
+                total += rest * least
+                squares += rest * least * least
+                mean = total / used
+                spread = max(squares - total * mean, 0.0) / max(used - 1, 1)
+                out[k, y, i] = _drawn(_STEP * own, _STEP * mean, _STEP * _STEP * spread, variance[k])
+
+
+_STEP = 2.0**-20
+_UNKNOWN, _NEVER_ABOVE = np.int32(-(2**31)), np.int32(2**31 - 1)
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _sorted_column(layer: Float32, y: int, i: int, r: int, column: Float32) -> int:
-    """Write the values of column i within r rows of y, highest first; returns how many are known."""
-    n = 0
-    for dy in range(-r, r + 1):
-        value = layer[mirrored(y + dy, layer.shape[0]), i]
-        if value != value:
-            continue
-        j = n
-        while j > 0 and column[j - 1] < value:
-            column[j] = column[j - 1]
-            j -= 1
-        column[j] = value
-        n += 1
-    return n
+def _stack(layer: Float32, y: int, r: int, column_of: NDArray[np.int64], stack: NDArray[np.int32]) -> None:
+    """Write, column by column from r before the first on, the values within r rows of y, in steps."""
+    side = 2 * r + 1
+    for dy in range(side):
+        row = layer[mirrored(y + dy - r, layer.shape[0])]
+        for c in range(len(column_of)):
+            value = row[column_of[c]]
+            stack[c * side + dy] = np.int32(np.rint(value * np.float32(1 / _STEP))) if value == value else _UNKNOWN
+
+
+# Loops over unsigned numbers, and sums cast back to what they were: so the compiler takes eight values at a time.
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _exchange(ordered: Float32, n: int, gone: Any, leaving: int, come: Any, coming: int, out: Float32) -> int:
-    """Write ``ordered`` without the values that leave, with those that come, highest first; returns how many."""
-    g, c, m = 0, 0, 0
-    for j in range(n):
-        value = ordered[j]
-        if g < leaving and value == gone[g]:
-            g += 1
-            continue
-        while c < coming and come[c] > value:
-            out[m] = come[c]
-            c += 1
-            m += 1
-        out[m] = value
-        m += 1
-    while c < coming:
-        out[m] = come[c]
-        c += 1
-        m += 1
-    return m
+def _counted(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> tuple[int, int, int]:
+    """How many are known, above the pivot, and equal to it."""
+    known, above, equal = np.int32(0), np.int32(0), np.int32(0)
+    for j in range(np.uint64(begin), np.uint64(end)):
+        known = np.int32(known + (values[j] != _UNKNOWN))
+        above = np.int32(above + (values[j] > pivot))
+        equal = np.int32(equal + (values[j] == pivot))
+    return known, above, equal
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _moments(ordered: Float32, n: int) -> tuple[float, float]:
-    """Mean and variance (n - 1) of the first n."""
-    total = 0.0
-    for j in range(n):
-        total += ordered[j]
-    mean, squares = total / n, 0.0
-    for j in range(n):
-        squares += (ordered[j] - mean) ** 2
-    return mean, squares / max(n - 1, 1)
+def _next_above(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> np.int32:
+    best = _NEVER_ABOVE
+    for j in range(np.uint64(begin), np.uint64(end)):
+        best = min(best, values[j] if values[j] > pivot else _NEVER_ABOVE)
+    return best
+
+
+@compiled  # type: ignore[untyped-decorator]
+def _next_below(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> np.int32:
+    best = _UNKNOWN
+    for j in range(np.uint64(begin), np.uint64(end)):
+        best = max(best, values[j] if values[j] < pivot else _UNKNOWN)
+    return best
+
+
+@compiled  # type: ignore[untyped-decorator]
+def _sums_above(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> tuple[int, int]:
+    """Sum and sum of squares of what is above the pivot."""
+    total, squares = np.int64(0), np.int64(0)
+    for j in range(np.uint64(begin), np.uint64(end)):
+        kept = np.int64(values[j]) if values[j] > pivot else np.int64(0)
+        total += kept
+        squares += kept * kept
+    return total, squares
 
 
 @compiled  # type: ignore[untyped-decorator]

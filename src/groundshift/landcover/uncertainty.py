@@ -1,4 +1,4 @@
-"""How sure a classification is: the class with the highest probability, its lead, and the classes that cannot be ruled out.
+"""How sure a classification is: the class of the highest probability, its lead, the classes that cannot be ruled out.
 
 Probabilities are (class, y, x) float32; a pixel whose sum is not above 0, or with a NaN, is without data. Every measure
 is computed from its pixel alone.

@@ -117,9 +117,9 @@ def _lost(found: Mapping[str, list[str]], chosen: Mapping[str, str | None], sour
         merged = [name for name in found if chosen[name] == into]
         if len(merged) > 1:
             lines.append(f"{', '.join(merged)} are one class: {into}.")
-    for name, into in found.items():
-        if len(into) > 1:
-            lines.append(f"{name} may be {' or '.join(into)}: by choice it is {chosen[name]}.")
+    for name, several in found.items():
+        if len(several) > 1:
+            lines.append(f"{name} may be {' or '.join(several)}: by choice it is {chosen[name]}.")
         elif chosen[name] is None:
             lines.append(f"{name}: " + ("no data." if _COVERS[source][name] == "cloud" else "no such class, it is 0."))
     return lines

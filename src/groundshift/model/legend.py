@@ -128,7 +128,7 @@ def legend_of(names: Sequence[str], codes: Sequence[int] | None = None) -> Legen
         raise UsageError(f"a legend needs 1 to {_MOST} classes of different names, not {', '.join(names) or 'none'}.")
     if len(set(numbers)) != len(names) or not all(NO_CHANGE < code < NO_DATA for code in numbers):
         raise UsageError(f"a legend of {len(names)} classes needs as many different codes from 1 to 254: {numbers}.")
-    known = {entry.name: entry.color[:3] for legend in reversed(LEGENDS.values()) for entry in classes_of(legend)}
+    known = {entry.name: entry.color[:3] for legend in reversed(list(LEGENDS.values())) for entry in classes_of(legend)}
     colors: dict[str, tuple[int, int, int]] = {}
     for name in sorted(names, key=lambda name: name not in known):
         own = known.get(name)

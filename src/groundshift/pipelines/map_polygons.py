@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 
 from groundshift.errors import GridError, InputError, OutputError, UsageError
 from groundshift.execution.pool import Pool
@@ -50,7 +51,7 @@ class PolygonsJob:
     probabilities: str | None = None
     """A band a class, named after it: they say which neighbour, and how sure each polygon is."""
     unsmoothed: str | None = None
-    """The class map whose classes are counted within each polygon; None: ``map`` before small regions were given away."""
+    """The class map whose classes are counted within each polygon; None: ``map``, its small regions included."""
     legend: str | None = None
     """Name in LEGENDS of names and colours that the file does not know."""
     workers: int | None = None
@@ -96,7 +97,7 @@ def run(job: PolygonsJob, progress: Progress | None = None) -> dict[str, Any]:
         codes: ClassCodes = source
         unit = math.ceil(job.min_area_m2 / (pixel_area_m2(grid) or 1.0) - 1e-9)
         if unit > 1:
-            size = MappingUnit(minimum_px=unit)
+            size = MappingUnit(minimum_px=unit, corners=False)
             codes = StoredCodes(mapping_unit(source, shape, size, work, pool, stack, layers, progress))
         tolerance = job.simplify_m / (pixel_size_m(grid) or 1.0)
         todo = [
@@ -118,7 +119,7 @@ def areas_m2(geometries: NDArray[np.object_], grid: GeoBox) -> NDArray[np.float6
         return np.full(len(geometries), np.nan)
     packed, unit = geometries, 1.0
     if grid.crs.geographic:
-        packed = vector.reprojected(geometries, grid.crs.proj, vector.CRS.from_user_input(_EQUAL_AREA))
+        packed = vector.reprojected(geometries, grid.crs.proj, CRS.from_user_input(_EQUAL_AREA))
     else:
         unit = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
     area: NDArray[np.float64] = np.asarray(shapely.area(shapely.from_wkb(packed)), np.float64) * unit**2

@@ -65,7 +65,7 @@ class StoredProbabilities:
 
     def read(self, window: Window) -> Float32:
         """(class, y, x) float32, NaN = no data."""
-        stored = self.planes.read(window)
+        stored = self.planes.read(window).astype(np.uint8, copy=False)
         return np.where(stored == NO_DATA, np.float32(np.nan), stored * np.float32(STEP))
 
     def write(self, window: Window, probabilities: Float32) -> None:
@@ -183,8 +183,7 @@ def mapping_unit(
     codes, todo = source, tiles
     while todo:
         jobs = [_UnitBlock(codes, shape, window, unit, probabilities, tuple(classes), then) for window in todo]
-        with progress.stage("mapping unit", len(jobs)) as advance:
-            changed = pool.run(_unit_block, jobs, lambda _, done=advance: done(1), lambda job: f"sieving {job.window}")
+        changed = _one_round(jobs, pool, progress)
         differing = [window for window, differs in zip(todo, changed, strict=True) if differs]
         for window in tiles if codes is source else differing:
             now.write(window, then.read(window))
@@ -192,6 +191,11 @@ def mapping_unit(
         codes, todo = StoredCodes(now), [window for window in tiles if any(window.shared(each) for each in near)]
     then.delete()
     return now
+
+
+def _one_round(jobs: Sequence[_UnitBlock], pool: Pool, progress: Progress) -> list[bool]:
+    with progress.stage("mapping unit", len(jobs)) as advance:
+        return pool.run(_unit_block, jobs, lambda _: advance(1), lambda job: f"sieving {job.window}")
 
 
 def smooth_map(

@@ -73,13 +73,14 @@ def confusion_matrix(counts: NDArray[np.floating], names: Sequence[str]) -> str:
             axes.add_patch(_cell(column, row, color, 0.9 * float(value)))
             if counts[row, column]:
                 weight = "bold" if row == column else "normal"
-                label = short(counts[row, column])
+                label = _count(float(counts[row, column]))
                 axes.text(column, row, label, ha="center", va="center", fontsize=8, fontweight=weight)
         place = np.arange(len(names))
         axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(place, names, rotation=45, ha="left", rotation_mode="anchor")
         axes.set_yticks(place, names)
         axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("reference")
@@ -194,6 +195,11 @@ def series(
         handles = [line(color.get(name, QUIET), name) for name in values]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
         return svg(figure)
+
+
+def _count(value: float) -> str:
+    """Whole below ten thousand, three digits above."""
+    return f"{value:.0f}" if value < 9999.5 else short(float(f"{value:.3g}"))
 
 
 def _percent(share: float) -> str:
