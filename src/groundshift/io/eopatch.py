@@ -238,7 +238,9 @@ def _columns(file: Path, name: str) -> dict[str, xr.Variable]:
         if file.suffix == ".gz":
             with gzip.open(file) as stream:
                 source = stream.read()
-        meta, _, packed, fields = pyogrio.raw.read(source)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*non conformant file extension")
+            meta, _, packed, fields = pyogrio.raw.read(source)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -290,7 +292,10 @@ def write_eopatch(
         raise UsageError(f"overwrite is {overwrite!r}: expected nothing, features or patch.")
     root = Path(folder)
     arrays, tables = _stored(dataset)
-    names = [*arrays, *tables, *(f"{_META}.{each}" for each in dataset.attrs.get(_META, {}))]
+    meta = dict(dataset.attrs.get(_META, {}))
+    if overwrite != "patch":
+        meta = {key: content for key, content in meta.items() if not _has(root, key, content)}
+    names = [*arrays, *tables, *(f"{_META}.{key}" for key in meta)]
     _check_names(names)
     replaced = _check_target(root, names, overwrite)
     head = _head(dataset)
@@ -305,7 +310,7 @@ def write_eopatch(
             np.save(_place(fresh, name, ".npy"), array, allow_pickle=False)
         for name, (columns, crs) in tables.items():
             _write_table(_place(fresh, name, ".gpkg"), columns, crs)
-        for key, content in dataset.attrs.get(_META, {}).items():
+        for key, content in meta.items():
             _place(fresh, f"{_META}.{key}", ".json").write_text(_text(key, content), encoding="utf-8")
         _move(fresh, root, hidden / "old", replaced, whole=overwrite == "patch" or not root.exists())
     return root
@@ -336,6 +341,12 @@ def _place(root: Path, name: str, suffix: str) -> Path:
     group, _, feature = name.partition(".")
     (root / group).mkdir(exist_ok=True)
     return root / group / f"{feature}{suffix}"
+
+
+def _has(root: Path, key: str, content: object) -> bool:
+    """Whether a patch has just this meta-info."""
+    file = _single(root / _META, key, ".json")
+    return file is not None and bool(_json(file) == content)
 
 
 def _text(key: str, content: object) -> str:

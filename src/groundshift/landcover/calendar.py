@@ -209,8 +209,8 @@ def _work(
         case "linear":
             return lambda rows: kernels.linear(values, valid, days, steps, hold, rows, outputs)
         case "median":
-            begins = np.searchsorted(days, _edges(steps, options.step_days))
-            return lambda rows: kernels.median(values, valid, days, steps, begins, hold, rows, outputs)
+            periods = _periods(days, steps, options.step_days)
+            return lambda rows: kernels.median(values, valid, days, steps, periods, hold, rows, outputs)
         case "whittaker":
             nodes = _nodes(days, steps)
             smoothing = float(options.smoothing)
@@ -221,11 +221,16 @@ def _work(
             return lambda rows: kernels.harmonic(values, valid, days, steps, bases, hold, rows, outputs)
 
 
-def _edges(steps: Float64, step_days: int) -> Float64:
-    """Where the periods around the steps begin, and the last ends; the outer ones reach as far out as in."""
-    between = (steps[1:] + steps[:-1]) / 2
-    half = (between[0] - steps[0], steps[-1] - between[-1]) if len(between) else (step_days / 2, step_days / 2)
-    return np.concatenate([[steps[0] - half[0]], between, [steps[-1] + half[1]]])
+def _periods(days: Float64, steps: Float64, step_days: int) -> tuple[Float64, NDArray[np.int64], int]:
+    """Periods around the steps, and as many more before and after as the dates reach: middles, first dates, skipped."""
+    early, late = (steps[1] - steps[0], steps[-1] - steps[-2]) if len(steps) > 1 else (step_days, step_days)
+    before = max(0, math.ceil((steps[0] - days[0]) / early))
+    after = max(0, math.ceil((days[-1] - steps[-1]) / late))
+    middles = np.concatenate(
+        [steps[0] - early * np.arange(before, 0, -1), steps, steps[-1] + late * np.arange(1, after + 1)]
+    )
+    between = np.searchsorted(days, (middles[1:] + middles[:-1]) / 2)
+    return middles, np.concatenate([[0], between, [len(days)]]).astype(np.int64), before
 
 
 def _nodes(days: Float64, steps: Float64) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
