@@ -252,7 +252,9 @@ def _columns(file: Path, name: str) -> dict[str, xr.Variable]:
         raise ProductError(f"{file}: cannot be read as a vector file: {error}.") from error
     row = (f"{name}.row",)
     geometry = np.asarray(shapely.from_wkb(packed), object)
-    columns = {f"{name}.{field}": xr.Variable(row, values) for field, values in zip(meta["fields"], fields, strict=True)}
+    columns = {
+        f"{name}.{field}": xr.Variable(row, values) for field, values in zip(meta["fields"], fields, strict=True)
+    }
     return {**columns, f"{name}.geometry": xr.Variable(row, geometry, {"crs": meta["crs"]})}
 
 
@@ -268,9 +270,7 @@ def _meta_info(root: Path, files: Mapping[str, Path]) -> dict[str, Any]:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-def write_eopatch(
-    dataset: xr.Dataset, folder: str | os.PathLike[str], *, overwrite: Overwrite = "nothing"
-) -> Path:
+def write_eopatch(dataset: xr.Dataset, folder: str | os.PathLike[str], *, overwrite: Overwrite = "nothing") -> Path:
     """Write variables named as :func:`read_eopatch` names them as an EOPatch that eo-learn opens.
 
     Args:
@@ -390,7 +390,9 @@ def _as_stored(variable: xr.DataArray) -> Array:
     rest = [dim for dim in dims if dim not in axes or dim == "band"]
     wanted = [axis for axis in axes if axis != "band"]
     if len(rest) > 1 or any(axis not in dims for axis in wanted):
-        raise InputError(f"variable {name!r} is ({', '.join(dims)}): expected {' x '.join(wanted) or 'one axis'}, bands.")
+        raise InputError(
+            f"variable {name!r} is ({', '.join(dims)}): expected {' x '.join(wanted) or 'one axis'}, bands."
+        )
     array = variable.to_numpy().transpose([dims.index(axis) for axis in [*wanted, *rest]])
     if array.dtype.kind not in "biuf" or (group in _DISCRETE and array.dtype.kind == "f"):
         expected = "whole numbers or bool" if group in _DISCRETE else "numbers"
@@ -429,7 +431,9 @@ def _outline(dataset: xr.Dataset) -> dict[str, Any]:
     written = reference.get("crs_wkt") or reference.get("spatial_ref")
     code = CRS.from_user_input(written).to_epsg() if written else None
     if code is None or "y" not in dataset.coords or "x" not in dataset.coords:
-        raise InputError("the dataset has no coordinates y and x in a CRS with an EPSG code: an EOPatch needs its place.")
+        raise InputError(
+            "the dataset has no coordinates y and x in a CRS with an EPSG code: an EOPatch needs its place."
+        )
     bottom, top = _ends(dataset["y"].to_numpy())
     left, right = _ends(dataset["x"].to_numpy())
     ring = [[left, bottom], [left, top], [right, top], [right, bottom], [left, bottom]]
@@ -440,7 +444,9 @@ def _outline(dataset: xr.Dataset) -> dict[str, Any]:
 def _ends(centres: Array) -> tuple[float, float]:
     steps = np.diff(np.asarray(centres, np.float64))
     if len(steps) == 0 or not np.allclose(steps, steps[0], rtol=1e-3, atol=0):
-        raise InputError("coordinates y and x are not two or more evenly spaced pixel centres: no place for an EOPatch.")
+        raise InputError(
+            "coordinates y and x are not two or more evenly spaced pixel centres: no place for an EOPatch."
+        )
     first, last = float(centres[0]), float(centres[-1])
     half = (last - first) / len(steps) / 2
     return min(first - half, last + half), max(first - half, last + half)
@@ -467,9 +473,11 @@ def _check_target(root: Path, names: list[str], overwrite: Overwrite) -> list[Pa
 def _check_same_patch(root: Path, head: Mapping[str, Any]) -> None:
     times, box = (_single(root, name, suffix) for name, suffix in ((_TIMESTAMPS, ".json"), (_BBOX, ".geojson")))
     new_times, new_box = head.get(f"{_TIMESTAMPS}.json"), head.get(f"{_BBOX}.geojson")
-    other_dates = times is not None and new_times is not None and _times(times).tolist() != np.array(
-        new_times, "datetime64[ns]"
-    ).tolist()
+    other_dates = (
+        times is not None
+        and new_times is not None
+        and _times(times).tolist() != np.array(new_times, "datetime64[ns]").tolist()
+    )
     other_place = False
     if box is not None and new_box is not None:
         bounds, crs = _box(box)
@@ -480,7 +488,9 @@ def _check_same_patch(root: Path, head: Mapping[str, Any]) -> None:
         other_place |= "CRS84" not in code.srs and code != crs
     if other_dates or other_place:
         what = "dates" if other_dates else "bounds"
-        raise OutputError(f"cannot write {root}: the patch there has other {what}; use overwrite='patch' or a new folder.")
+        raise OutputError(
+            f"cannot write {root}: the patch there has other {what}; use overwrite='patch' or a new folder."
+        )
 
 
 def _write_table(path: Path, columns: Mapping[str, Array], crs: str | None) -> None:

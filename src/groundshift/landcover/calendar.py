@@ -49,8 +49,9 @@ class CalendarOptions:
     outside: Outside = "constant"
     """Before the first and after the last observation of a pixel: what the curve has there (``constant``, as CLC+), or
     NaN (as eo-learn). No method extrapolates; give observations of three months more on either side instead."""
-    smoothing: float = 100.0
-    """Lambda of Whittaker: weight of squared second differences between days against squared residuals."""
+    smoothing: float = 1000.0
+    """Lambda of Whittaker: weight of squared second differences between days against squared residuals. 100 and 1000 are
+    as good on dates held out of four real series of NDVI, but 100 overshoots more in gaps of two months."""
     harmonics: int = 2
     """Of the year, at most, for ``harmonic``. A pixel gets as many as it has three observations a coefficient for
     (Zhu and Woodcock 2014), none of them spread so badly that a phase stays unknown; at least its mean."""
@@ -59,7 +60,9 @@ class CalendarOptions:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise UsageError(f"there is no method {self.method!r} of gap filling: expected one of {', '.join(METHODS)}.")
+            raise UsageError(
+                f"there is no method {self.method!r} of gap filling: expected one of {', '.join(METHODS)}."
+            )
         if self.outside not in get_args(Outside):
             raise UsageError(f"outside is {self.outside!r}: expected constant or nan.")
         if not 1 <= self.step_days <= 366:

@@ -385,7 +385,7 @@ def _factorise(weight: Float64, smoothing: float, factors: Float64) -> None:
     """Factors L D L' of W + smoothing D2' D2, pentadiagonal: 1 / D, first and second lower diagonal of L."""
     inverse, near, far = factors
     total, columns = weight.shape
-    before, before2, beside2, nothing = np.zeros(columns), np.zeros(columns), np.zeros(columns), np.zeros(columns)
+    before, before2, nothing = np.zeros(columns), np.zeros(columns), np.zeros(columns)
     for i in range(total):
         edge = min(i, total - 1 - i)
         main = smoothing * (1.0 if edge == 0 else 5.0 if edge == 1 else 6.0)

@@ -11,6 +11,7 @@ import pyogrio
 import pytest
 import shapely
 import xarray as xr
+from pyproj import CRS
 
 from groundshift.errors import InputError, MissingInputError, OutputError, ProductError, UsageError
 from groundshift.io.eopatch import read_eopatch, write_eopatch
@@ -39,15 +40,9 @@ def dataset(times=3, height=4, width=5):
         "time": np.array(["2019-01-02T10:00:01", "2019-01-07T10:00:00.5", "2019-02-01"], "datetime64[ns]")[:times],
         "y": 5_000_000 - 10.0 * np.arange(height),
         "x": 465_181.05 + 9.99 * np.arange(width),
-        "spatial_ref": xr.Variable((), 0, {"crs_wkt": pyogrio_crs(32633), "grid_mapping_name": "crs"}),
+        "spatial_ref": xr.Variable((), 0, {"crs_wkt": CRS.from_epsg(32633).to_wkt(), "grid_mapping_name": "crs"}),
     }
     return xr.Dataset(variables, coordinates, {"meta_info": {"maxcc": 0.8, "source": ["S2A", "S2B"]}})
-
-
-def pyogrio_crs(code):
-    from pyproj import CRS
-
-    return CRS.from_epsg(code).to_wkt()
 
 
 def equal(found, expected):
@@ -61,8 +56,9 @@ def equal(found, expected):
             assert found[name].dims == variable.dims
             assert found[name].dtype == variable.dtype
             np.testing.assert_array_equal(found[name].values, variable.values)
-    for name in ("time", "y", "x"):
-        assert (np.abs(found[name].values - expected[name].values) < np.array(1e-6).astype(found[name].values.dtype)).all() if name != "time" else (found[name].values == expected[name].values).all()
+    np.testing.assert_array_equal(found["time"], expected["time"])
+    for name in ("y", "x"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
 
 
 @pytest.fixture
@@ -137,7 +133,7 @@ def test_degrees_are_degrees_again(tmp_path):
     here = dataset()[["data_timeless.DEM"]].assign_coords(
         y=[46.3, 46.2, 46.1, 46.0],
         x=[14.0, 14.1, 14.2, 14.3, 14.4],
-        spatial_ref=xr.Variable((), 0, {"crs_wkt": pyogrio_crs(4326)}),
+        spatial_ref=xr.Variable((), 0, {"crs_wkt": CRS.from_epsg(4326).to_wkt()}),
     )
     folder = write_eopatch(here, tmp_path / "P")
     assert "CRS84" in (folder / "bbox.geojson").read_text()

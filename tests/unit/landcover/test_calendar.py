@@ -184,7 +184,9 @@ def test_granules_of_a_day_become_their_mean_also_over_midnight():
 def test_dates_are_sorted_where_nothing_is_to_be_merged():
     values, valid, days = series()
     order = np.random.default_rng(1).permutation(len(days))
-    for found, expected in zip(merge_days(values[order], valid[order], days[order]), (values, valid, days), strict=True):
+    for found, expected in zip(
+        merge_days(values[order], valid[order], days[order]), (values, valid, days), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -203,7 +205,12 @@ def test_a_calendar_has_the_dates_of_the_examples():
 
 def test_days_count_from_1970_in_utc():
     zone = timezone(timedelta(hours=10))
-    moments = [date(1970, 1, 2), datetime(1970, 1, 1, 6), datetime(1970, 1, 2, 6, tzinfo=zone), datetime(1969, 12, 31, tzinfo=UTC)]
+    moments = [
+        date(1970, 1, 2),
+        datetime(1970, 1, 1, 6),
+        datetime(1970, 1, 2, 6, tzinfo=zone),
+        datetime(1969, 12, 31, tzinfo=UTC),
+    ]
     np.testing.assert_array_equal(day_numbers(moments), [1, 0.25, 20 / 24, -1])
 
 
