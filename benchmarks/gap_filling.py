@@ -2,10 +2,10 @@
 
     python benchmarks/gap_filling.py --peer PYTHON [--size 1000] [--dates 30] [--features 9]
 
-PYTHON is that of an environment with eo-learn 1.5.7 (pip install eo-learn==1.5.7 numba scikit-learn). Without it, only what groundshift does
-is measured. Each runs in a process of its own and has compiled before. eo-learn gets the patch in memory, and only its
-task is timed, in parallel as it is fastest; groundshift goes block by block from file to file, and is timed with and
-without reading and writing. Memory is the peak of each process above what it had before the work.
+PYTHON is that of an environment with eo-learn (pip install eo-learn==1.5.7 numba scikit-learn). Without it, only what
+groundshift does is measured. Each runs in a process of its own and has compiled before. eo-learn gets the patch in
+memory, and only its task is timed, in parallel as it is fastest; groundshift goes block by block from file to file, and
+is timed with and without reading and writing. Memory is the peak of each process above what it had before the work.
 """
 
 from __future__ import annotations

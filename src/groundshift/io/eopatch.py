@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import warnings
 import zlib
@@ -66,7 +67,8 @@ def read_eopatch(folder: str | os.PathLike[str]) -> xr.Dataset:
 
     Returns:
         All its features; coordinates ``time``, ``y`` and ``x`` of the pixel centres, north first, and ``spatial_ref``.
-        Images of another size than the largest keep axes of their own (``data.S1.y`` ...).
+        Images of another size than the largest keep axes of their own (``data.S1.y`` ...). A patch without images has
+        no ``y`` and ``x``, so its bounds are not kept.
 
     Raises:
         MissingInputError: there is no such folder, or no patch in it.
@@ -83,10 +85,11 @@ def read_eopatch(folder: str | os.PathLike[str]) -> xr.Dataset:
     arrays = {name: _array(file, name) for name, file in files.items() if name.partition(".")[0] in _AXES}
     times = None if timestamps is None else _times(timestamps)
     _check_times(arrays, times, root)
-    size = max(((each.shape[-3], each.shape[-2]) for name, each in arrays.items() if _spatial(name)), default=(1, 1))
+    sizes = [(each.shape[-3], each.shape[-2]) for name, each in arrays.items() if _spatial(name)]
+    size = max(sizes, key=math.prod, default=(0, 0))
     coordinates: dict[str, Any] = {} if times is None else {"time": times}
     place = None if bbox is None else _box(bbox)
-    if place is not None:
+    if place is not None and sizes:
         wkt = place[1].to_wkt()
         coordinates |= _centres(place[0], size)
         coordinates["spatial_ref"] = xr.Variable((), 0, {"crs_wkt": wkt, "grid_mapping_name": "crs"})
@@ -293,11 +296,10 @@ def write_eopatch(dataset: xr.Dataset, folder: str | os.PathLike[str], *, overwr
     root = Path(folder)
     arrays, tables = _stored(dataset)
     meta = dict(dataset.attrs.get(_META, {}))
+    _check_names([*arrays, *tables, *(f"{_META}.{key}" for key in meta)])
     if overwrite != "patch":
         meta = {key: content for key, content in meta.items() if not _has(root, key, content)}
-    names = [*arrays, *tables, *(f"{_META}.{key}" for key in meta)]
-    _check_names(names)
-    replaced = _check_target(root, names, overwrite)
+    replaced = _check_target(root, [*arrays, *tables, *(f"{_META}.{key}" for key in meta)], overwrite)
     head = _head(dataset)
     if root.exists() and overwrite != "patch":
         _check_same_patch(root, head)

@@ -50,8 +50,8 @@ class CalendarOptions:
     """Before the first and after the last observation of a pixel: what the curve has there (``constant``, as CLC+), or
     NaN (as eo-learn). No method extrapolates; give observations of three months more on either side instead."""
     smoothing: float = 1000.0
-    """Lambda of Whittaker: weight of squared second differences between days against squared residuals. 100 and 1000 are
-    as good on dates held out of four real series of NDVI, but 100 overshoots more in gaps of two months."""
+    """Lambda of Whittaker: weight of squared second differences between days against squared residuals. 100 and 1000
+    are as good on dates held out of four real series of NDVI, but 100 overshoots more in gaps of two months."""
     harmonics: int = 2
     """Of the year, at most, for ``harmonic``. A pixel gets as many as it has three observations a coefficient for
     (Zhu and Woodcock 2014), none of them spread so badly that a phase stays unknown; at least its mean."""

@@ -293,7 +293,7 @@ def _share(back: Float32, ahead: Float32, hold: bool, share: Float32) -> None:
 
 @compiled  # type: ignore[untyped-decorator]
 def _outside(back: np.float32, ahead: np.float32) -> bool:
-    return max(back, ahead) == _INFINITE
+    return bool(max(back, ahead) == _INFINITE)
 
 
 @compiled  # type: ignore[untyped-decorator]
