@@ -393,7 +393,7 @@ def _as_stored(variable: xr.DataArray) -> Array:
     wanted = [axis for axis in axes if axis != "band"]
     if len(rest) > 1 or any(axis not in dims for axis in wanted):
         raise InputError(
-            f"variable {name!r} is ({', '.join(dims)}): expected {' x '.join(wanted) or 'one axis'}, bands."
+            f"variable {name!r} is ({', '.join(dims)}): expected ({', '.join(wanted)}) and at most one axis of bands."
         )
     array = variable.to_numpy().transpose([dims.index(axis) for axis in [*wanted, *rest]])
     if array.dtype.kind not in "biuf" or (group in _DISCRETE and array.dtype.kind == "f"):

@@ -173,7 +173,7 @@ def regular(
         valid: (time, y, x) bool, True = usable.
         days: (time,) float64, strictly rising; :func:`merge_days` sees to it.
         steps: (step,) float64, strictly rising, in the same days; Whittaker takes the whole days of both.
-        options: how; ``step_days`` is not looked at.
+        options: how; ``step_days`` is looked at where there is a single step only.
         threads: that share the rows; changes no pixel.
 
     Raises:

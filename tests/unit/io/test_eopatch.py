@@ -190,7 +190,7 @@ def test_a_folder_that_is_no_patch_is_never_replaced(tmp_path):
         (lambda d: d.rename({"data.NDVI": "data.ND:VI"}), "no name of a feature"),
         (lambda d: d.assign({"data.ndvi": d["data.NDVI"]}), "differ in case only"),
         (lambda d: d.rename({"data.NDVI": "mask.NDVI"}), "float64: an EOPatch holds whole numbers"),
-        (lambda d: d.rename({"data_timeless.DEM": "data.DEM"}), "expected time x y x x, bands"),
+        (lambda d: d.rename({"data_timeless.DEM": "data.DEM"}), r"expected \(time, y, x\) and at most one axis"),
         (lambda d: d.drop_vars("vector.CLOUDS.TIMESTAMP"), "no column TIMESTAMP"),
         (lambda d: d.drop_vars("spatial_ref"), "EPSG code"),
         (lambda d: d.drop_vars("time"), "needs timestamps"),
