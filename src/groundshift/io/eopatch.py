@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import warnings
 import zlib
@@ -66,7 +67,8 @@ def read_eopatch(folder: str | os.PathLike[str]) -> xr.Dataset:
 
     Returns:
         All its features; coordinates ``time``, ``y`` and ``x`` of the pixel centres, north first, and ``spatial_ref``.
-        Images of another size than the largest keep axes of their own (``data.S1.y`` ...).
+        Images of another size than the largest keep axes of their own (``data.S1.y`` ...). A patch without images has
+        no ``y`` and ``x``, so its bounds are not kept.
 
     Raises:
         MissingInputError: there is no such folder, or no patch in it.
@@ -83,10 +85,11 @@ def read_eopatch(folder: str | os.PathLike[str]) -> xr.Dataset:
     arrays = {name: _array(file, name) for name, file in files.items() if name.partition(".")[0] in _AXES}
     times = None if timestamps is None else _times(timestamps)
     _check_times(arrays, times, root)
-    size = max(((each.shape[-3], each.shape[-2]) for name, each in arrays.items() if _spatial(name)), default=(1, 1))
+    sizes = [(each.shape[-3], each.shape[-2]) for name, each in arrays.items() if _spatial(name)]
+    size = max(sizes, key=math.prod, default=(0, 0))
     coordinates: dict[str, Any] = {} if times is None else {"time": times}
     place = None if bbox is None else _box(bbox)
-    if place is not None:
+    if place is not None and sizes:
         wkt = place[1].to_wkt()
         coordinates |= _centres(place[0], size)
         coordinates["spatial_ref"] = xr.Variable((), 0, {"crs_wkt": wkt, "grid_mapping_name": "crs"})
@@ -238,7 +241,9 @@ def _columns(file: Path, name: str) -> dict[str, xr.Variable]:
         if file.suffix == ".gz":
             with gzip.open(file) as stream:
                 source = stream.read()
-        meta, _, packed, fields = pyogrio.raw.read(source)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*non conformant file extension")
+            meta, _, packed, fields = pyogrio.raw.read(source)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -290,9 +295,11 @@ def write_eopatch(dataset: xr.Dataset, folder: str | os.PathLike[str], *, overwr
         raise UsageError(f"overwrite is {overwrite!r}: expected nothing, features or patch.")
     root = Path(folder)
     arrays, tables = _stored(dataset)
-    names = [*arrays, *tables, *(f"{_META}.{each}" for each in dataset.attrs.get(_META, {}))]
-    _check_names(names)
-    replaced = _check_target(root, names, overwrite)
+    meta = dict(dataset.attrs.get(_META, {}))
+    _check_names([*arrays, *tables, *(f"{_META}.{key}" for key in meta)])
+    if overwrite != "patch":
+        meta = {key: content for key, content in meta.items() if not _has(root, key, content)}
+    replaced = _check_target(root, [*arrays, *tables, *(f"{_META}.{key}" for key in meta)], overwrite)
     head = _head(dataset)
     if root.exists() and overwrite != "patch":
         _check_same_patch(root, head)
@@ -305,7 +312,7 @@ def write_eopatch(dataset: xr.Dataset, folder: str | os.PathLike[str], *, overwr
             np.save(_place(fresh, name, ".npy"), array, allow_pickle=False)
         for name, (columns, crs) in tables.items():
             _write_table(_place(fresh, name, ".gpkg"), columns, crs)
-        for key, content in dataset.attrs.get(_META, {}).items():
+        for key, content in meta.items():
             _place(fresh, f"{_META}.{key}", ".json").write_text(_text(key, content), encoding="utf-8")
         _move(fresh, root, hidden / "old", replaced, whole=overwrite == "patch" or not root.exists())
     return root
@@ -336,6 +343,12 @@ def _place(root: Path, name: str, suffix: str) -> Path:
     group, _, feature = name.partition(".")
     (root / group).mkdir(exist_ok=True)
     return root / group / f"{feature}{suffix}"
+
+
+def _has(root: Path, key: str, content: object) -> bool:
+    """Whether a patch has just this meta-info."""
+    file = _single(root / _META, key, ".json")
+    return file is not None and bool(_json(file) == content)
 
 
 def _text(key: str, content: object) -> str:
@@ -380,7 +393,7 @@ def _as_stored(variable: xr.DataArray) -> Array:
     wanted = [axis for axis in axes if axis != "band"]
     if len(rest) > 1 or any(axis not in dims for axis in wanted):
         raise InputError(
-            f"variable {name!r} is ({', '.join(dims)}): expected {' x '.join(wanted) or 'one axis'}, bands."
+            f"variable {name!r} is ({', '.join(dims)}): expected ({', '.join(wanted)}) and at most one axis of bands."
         )
     array = variable.to_numpy().transpose([dims.index(axis) for axis in [*wanted, *rest]])
     if array.dtype.kind not in "biuf" or (group in _DISCRETE and array.dtype.kind == "f"):

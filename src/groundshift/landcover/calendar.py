@@ -49,8 +49,9 @@ class CalendarOptions:
     outside: Outside = "constant"
     """Before the first and after the last observation of a pixel: what the curve has there (``constant``, as CLC+), or
     NaN (as eo-learn). No method extrapolates; give observations of three months more on either side instead."""
-    smoothing: float = 100.0
-    """Lambda of Whittaker: weight of squared second differences between days against squared residuals."""
+    smoothing: float = 1000.0
+    """Lambda of Whittaker: weight of squared second differences between days against squared residuals. 100 and 1000
+    are as good on dates held out of four real series of NDVI, but 100 overshoots more in gaps of two months."""
     harmonics: int = 2
     """Of the year, at most, for ``harmonic``. A pixel gets as many as it has three observations a coefficient for
     (Zhu and Woodcock 2014), none of them spread so badly that a phase stays unknown; at least its mean."""
@@ -172,7 +173,7 @@ def regular(
         valid: (time, y, x) bool, True = usable.
         days: (time,) float64, strictly rising; :func:`merge_days` sees to it.
         steps: (step,) float64, strictly rising, in the same days; Whittaker takes the whole days of both.
-        options: how; ``step_days`` is not looked at.
+        options: how; ``step_days`` is looked at where there is a single step only.
         threads: that share the rows; changes no pixel.
 
     Raises:
@@ -211,8 +212,8 @@ def _work(
         case "linear":
             return lambda rows: kernels.linear(values, valid, days, steps, hold, rows, outputs)
         case "median":
-            begins = np.searchsorted(days, _edges(steps, options.step_days))
-            return lambda rows: kernels.median(values, valid, days, steps, begins, hold, rows, outputs)
+            periods = _periods(days, steps, options.step_days)
+            return lambda rows: kernels.median(values, valid, days, steps, periods, hold, rows, outputs)
         case "whittaker":
             nodes = _nodes(days, steps)
             smoothing = float(options.smoothing)
@@ -223,11 +224,16 @@ def _work(
             return lambda rows: kernels.harmonic(values, valid, days, steps, bases, hold, rows, outputs)
 
 
-def _edges(steps: Float64, step_days: int) -> Float64:
-    """Where the periods around the steps begin, and the last ends; the outer ones reach as far out as in."""
-    between = (steps[1:] + steps[:-1]) / 2
-    half = (between[0] - steps[0], steps[-1] - between[-1]) if len(between) else (step_days / 2, step_days / 2)
-    return np.concatenate([[steps[0] - half[0]], between, [steps[-1] + half[1]]])
+def _periods(days: Float64, steps: Float64, step_days: int) -> tuple[Float64, NDArray[np.int64], int]:
+    """Periods around the steps, and as many more before and after as the dates reach: middles, first dates, skipped."""
+    early, late = (steps[1] - steps[0], steps[-1] - steps[-2]) if len(steps) > 1 else (step_days, step_days)
+    before = max(0, math.ceil((steps[0] - days[0]) / early))
+    after = max(0, math.ceil((days[-1] - steps[-1]) / late))
+    middles = np.concatenate(
+        [steps[0] - early * np.arange(before, 0, -1), steps, steps[-1] + late * np.arange(1, after + 1)]
+    )
+    between = np.searchsorted(days, (middles[1:] + middles[:-1]) / 2)
+    return middles, np.concatenate([[0], between, [len(days)]]).astype(np.int64), before
 
 
 def _nodes(days: Float64, steps: Float64) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

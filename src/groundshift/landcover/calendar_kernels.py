@@ -57,33 +57,39 @@ def median(
     valid: Bool,
     days: Float64,
     steps: Float64,
-    begins: NDArray[np.int64],
+    periods: tuple[Float64, NDArray[np.int64], int],
     hold: bool,
     rows: Rows,
     outputs: Outputs,
 ) -> None:
-    """Medians of the observations begins[s] to begins[s + 1] - 1; straight lines where a period has none."""
+    """Medians of the observations of each period; straight lines where a period has none.
+
+    periods: their middles, more on both sides than there are steps; their first dates, and the end of the last; which
+    of them is that of the first step.
+    """
     times, bands, _, width = values.shape
+    middles, begins, skipped = periods
     usable, block = np.zeros((times, COLUMNS), np.bool_), np.empty((times, COLUMNS), np.float32)
-    medians, filled = np.zeros((steps.size, COLUMNS), np.float32), np.zeros((steps.size, COLUMNS), np.bool_)
-    back = np.empty((steps.size, COLUMNS), np.float32)
+    medians, filled = np.zeros((middles.size, COLUMNS), np.float32), np.zeros((middles.size, COLUMNS), np.bool_)
+    back = np.empty((middles.size, COLUMNS), np.float32)
     ahead, share, regular = np.empty_like(back), np.empty_like(back), np.empty_like(back)
+    chosen = slice(skipped, skipped + steps.size)
     for y in range(rows[0], rows[1]):
         for x0 in range(0, width, COLUMNS):
             size = min(COLUMNS, width - x0)
             _survey(values, valid, y, x0, size, usable)
-            _bracket(usable, days, steps, back, ahead)
-            _describe(usable, days, steps, back, ahead, y, x0, size, outputs)
-            for s in range(steps.size):
+            _bracket(usable, days, steps, back[chosen], ahead[chosen])
+            _describe(usable, days, steps, back[chosen], ahead[chosen], y, x0, size, outputs)
+            for s in range(middles.size):
                 for k in range(COLUMNS):
                     filled[s, k] = usable[begins[s] : begins[s + 1], k].any()
-            _bracket(filled, steps, steps, back, ahead)
+            _bracket(filled, middles, middles, back, ahead)
             _share(back, ahead, hold, share)
             for band in range(bands):
                 _load(values, band, y, x0, size, usable, block)
                 _medians(block, usable, begins, size, medians)
-                _between(medians, filled, steps, steps, share, regular)
-                _write(regular, band, y, x0, size, outputs[0])
+                _between(medians, filled, middles, middles, share, regular)
+                _write(regular[chosen], band, y, x0, size, outputs[0])
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -287,7 +293,7 @@ def _share(back: Float32, ahead: Float32, hold: bool, share: Float32) -> None:
 
 @compiled  # type: ignore[untyped-decorator]
 def _outside(back: np.float32, ahead: np.float32) -> bool:
-    return max(back, ahead) == _INFINITE
+    return bool(max(back, ahead) == _INFINITE)
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -379,7 +385,7 @@ def _factorise(weight: Float64, smoothing: float, factors: Float64) -> None:
     """Factors L D L' of W + smoothing D2' D2, pentadiagonal: 1 / D, first and second lower diagonal of L."""
     inverse, near, far = factors
     total, columns = weight.shape
-    before, before2, beside2, nothing = np.zeros(columns), np.zeros(columns), np.zeros(columns), np.zeros(columns)
+    before, before2, nothing = np.zeros(columns), np.zeros(columns), np.zeros(columns)
     for i in range(total):
         edge = min(i, total - 1 - i)
         main = smoothing * (1.0 if edge == 0 else 5.0 if edge == 1 else 6.0)
