@@ -1,7 +1,7 @@
-"""Trained classifiers in files: a folder with the weights, LightGBM's text or ONNX, and ``model.json`` that describes them.
+"""Trained classifiers in files: a folder with weights, as LightGBM's text or ONNX, and ``model.json``, their card.
 
-Nothing in it is a program: no pickle, no code. The description states the checksum of the weights, and a changed file is
-refused. A folder appears whole or not at all.
+Nothing in it is a program: no pickle, no code. The description states the checksum of the weights, and a changed file
+is refused. A folder appears whole or not at all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Classifiers of land cover behind the contract of scikit-learn.
 
-``fit(X, y, groups, sample_weight)``, ``predict_proba(X)``, ``classes_``, ``get_params()``. What is fitted is at once what
-is stored (``weights_``: LightGBM's text, or ONNX), and predictions are those of the stored form: what was measured is what
-is used later. Same data, options and seed give the same bytes, however many threads work (``tempcnn``: as many threads).
+``fit(X, y, groups, sample_weight)``, ``predict_proba(X)``, ``classes_``, ``get_params()``. What is fitted is at once
+what is stored (``weights_``: LightGBM's text, or ONNX), and predictions are those of the stored form: what was measured
+is what is used later. Same data, options and seed give the same bytes, whatever the threads (``tempcnn``: with as many).
 
 NaN is a missing value: LightGBM learns where it leads, the others put the median of training in its place.
 """
@@ -28,6 +28,10 @@ Float64 = NDArray[np.float64]
 
 _FOLDS = 3
 """Parts that groups are dealt into for the temperature: it is one number, and needs no more."""
+
+
+_STOPPING = 10
+"""Samples that a class needs, for a tenth of them to be held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,9 @@ def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tup
     if np.isinf(values).any():
         raise InputError("some features are infinite: expected numbers, or NaN where there is none.")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise InputError("some weights of samples are negative or not finite: expected numbers from 0, not all of them 0.")
+        raise InputError(
+            "some weights of samples are negative or not finite: expected numbers from 0, not all of them 0."
+        )
     classes, index = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"samples of {len(classes)} class: expected at least two classes.")
@@ -324,9 +330,9 @@ class Perceptron(Classifier):
         scaling, scaled = _scaling(samples.values, _medians(samples.values))
         net = MLPClassifier(
             (128, 64),
-            batch_size=min(256, len(scaled)),
+            batch_size=max(min(256, len(scaled) // 2), 1),
             max_iter=self.epochs,
-            early_stopping=True,
+            early_stopping=bool(np.bincount(samples.index).min() >= _STOPPING),
             random_state=self.seed,
         )
         # More threads would make other sums, and gain nothing on matrices of this size.
@@ -356,7 +362,9 @@ class TempCnn(Classifier):
     def _train(self, samples: Samples) -> bytes:
         features = samples.values.shape[1]
         if self.steps < 2 or features % self.steps:
-            raise InputError(f"{features} features are no series of {self.steps} steps: expected steps x bands of them.")
+            raise InputError(
+                f"{features} features are no series of {self.steps} steps: expected steps x bands of them."
+            )
         try:
             from groundshift.nets import tempcnn_torch
         except ImportError as error:

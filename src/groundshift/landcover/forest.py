@@ -87,7 +87,9 @@ def read_forest(content: bytes) -> Forest:
         facts = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         trees = _trees({name: np.asarray(facts[name]) for name in facts if "_" in name}, medians, facts)
     except Exception as error:
-        raise ProductError(f"the weights are not a forest that can be read ({error}); train the model again.") from error
+        raise ProductError(
+            f"the weights are not a forest that can be read ({error}); train the model again."
+        ) from error
     return Forest(ensemble(trees, len(medians), len(facts["classlabels_int64s"])))
 
 

@@ -103,13 +103,33 @@ def ensemble(trees: Sequence[Tree], features: int, outputs: int) -> Ensemble:
         trees: of which tree t counts to output t modulo ``outputs``, or whose leaves hold a value for each output.
         features: that a sample has.
         outputs: sums that a sample gets.
+
+    Raises:
+        ProductError: something is no tree, or asks for features that there are not.
     """
+    for number, tree in enumerate(trees):
+        _check(tree, number, features)
     columns, column = _columns(trees)
     widest = max((len(tree.leaf) for tree in trees), default=1)
     width = trees[0].leaf.shape[1] if trees else 1
     if widest <= 64 and width == 1:
         return Ensemble(features, outputs, columns, _bits(trees, column, 32 if widest <= 32 else 64), None)
     return Ensemble(features, outputs, columns, None, _nodes(trees, column))
+
+
+def _check(tree: Tree, number: int, features: int) -> None:
+    """What the kernels rely on: every node but the first, and every leaf, is the child of one node."""
+    inner, leaves = len(tree.feature), len(tree.leaf)
+    lengths = {len(each) for each in (tree.threshold, tree.left, tree.right, tree.missing, tree.zero_missing)}
+    children = np.sort(np.concatenate([tree.left, tree.right]))
+    expected = np.concatenate([np.arange(-leaves, 0), np.arange(1, inner)]) if inner else children
+    if (
+        lengths != {inner}
+        or leaves != inner + 1
+        or not np.array_equal(children, expected)
+        or (inner and not 0 <= tree.feature.min() <= tree.feature.max() < features)
+    ):
+        raise ProductError(f"tree {number} of the model does not hang together; copy or train it again.")
 
 
 def _columns(trees: Sequence[Tree]) -> tuple[tuple[Int32, Float32, NDArray[np.bool_]], list[Int32]]:
@@ -261,7 +281,9 @@ def _facts(section: str) -> dict[str, str]:
 
 def _tree(facts: Mapping[str, str]) -> Tree:
     if int(facts["num_cat"]) or int(facts.get("is_linear", "0")):
-        raise ProductError("a LightGBM model with categorical splits or linear leaves: train it on numbers, with plain leaves.")
+        raise ProductError(
+            "a LightGBM model with categorical splits or linear leaves: train it on numbers, with plain leaves."
+        )
     leaf = np.array(facts["leaf_value"].split(), np.float64)[:, np.newaxis]
     if int(facts["num_leaves"]) == 1:
         return Tree(*_no_nodes(), leaf)

@@ -92,9 +92,7 @@ def train(series: Float32, index: NDArray[np.integer], weight: NDArray[np.float6
     return _exported(_FromFeatures(net, torch.from_numpy(how.medians), series.shape[1:]))
 
 
-def _trained(
-    series: Float32, index: NDArray[np.integer], weight: NDArray[np.float64], how: Training
-) -> TempCnnTorch:
+def _trained(series: Float32, index: NDArray[np.integer], weight: NDArray[np.float64], how: Training) -> TempCnnTorch:
     net = TempCnnTorch(series.shape[1], series.shape[2], how.classes)
     spread = series.std(axis=(0, 2), dtype=np.float64)
     net.centre[:, 0] = torch.from_numpy(series.mean(axis=(0, 2), dtype=np.float64))

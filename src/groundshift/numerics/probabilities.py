@@ -1,6 +1,7 @@
 """Probabilities of classes: softmax, its temperature, and other shares of the classes than those trained with.
 
-The last axis is the class. A probability below one in a million counts as that: a class without a vote is not impossible.
+The last axis is the class. A probability below one in a million counts as that: what no tree voted for is not
+impossible.
 """
 
 from __future__ import annotations
