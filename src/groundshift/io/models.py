@@ -155,4 +155,5 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _card(facts: dict[str, Any]) -> ModelCard:
     """The card, of which every list is a tuple again; fields that are unknown are an error."""
-    return ModelCard(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return ModelCard(**fields)

@@ -2,7 +2,7 @@
 
 ``fit(X, y, groups, sample_weight)``, ``predict_proba(X)``, ``classes_``, ``get_params()``. What is fitted is at once
 what is stored (``weights_``: LightGBM's text, or ONNX), and predictions are those of the stored form: what was measured
-is what is used later. Same data, options and seed give the same bytes, whatever the threads (``tempcnn``: with as many).
+is what is used later. Same data, options and seed give the same bytes, whatever the threads (``tempcnn``: as many).
 
 NaN is a missing value: LightGBM learns where it leads, the others put the median of training in its place.
 """
@@ -117,7 +117,7 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
             names: name of each class, in the order of ``classes_``, which must be codes from 1 to 254.
             more: further fields of the card: bands, chain, report, or the shares expected where it is used.
         """
-        known = {
+        known: dict[str, Any] = {
             "temperature": float(self.temperature_),
             "trained_shares": tuple(map(float, self.trained_shares_)),
             "shares": tuple(map(float, self.shares_)),
@@ -323,7 +323,7 @@ class Perceptron(Classifier):
     def _train(self, samples: Samples) -> bytes:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from groundshift.landcover.graphs import layers
 

@@ -163,7 +163,7 @@ def test_boosted_trees_that_we_cannot_evaluate_are_refused() -> None:
         ("is_linear=0", "is_linear=1", "linear"),
         ("objective=multiclass", "objective=regression", "regression"),
         ("Tree=5", "Tre=5", "not complete"),
-        ("left_child=1", "left_child=0", "tree 0 of the model does not hang together"),
+        ("left_child=1", "left_child=0", "tree 0 of the model does not"),
         ("left_child=1", "left_child=99999", "does not hang together"),
         ("split_feature=", "split_feature=77", "does not hang together"),
     ):
