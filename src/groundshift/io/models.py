@@ -1,7 +1,7 @@
-"""Trained classifiers in files: a folder with the weights, LightGBM's text or ONNX, and ``model.json`` that describes them.
+"""Trained classifiers in files: a folder with weights, as LightGBM's text or ONNX, and ``model.json``, their card.
 
-Nothing in it is a program: no pickle, no code. The description states the checksum of the weights, and a changed file is
-refused. A folder appears whole or not at all.
+Nothing in it is a program: no pickle, no code. The description states the checksum of the weights, and a changed file
+is refused. A folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -155,4 +155,5 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _card(facts: dict[str, Any]) -> ModelCard:
     """The card, of which every list is a tuple again; fields that are unknown are an error."""
-    return ModelCard(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return ModelCard(**fields)

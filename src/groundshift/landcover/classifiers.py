@@ -1,8 +1,8 @@
 """Classifiers of land cover behind the contract of scikit-learn.
 
-``fit(X, y, groups, sample_weight)``, ``predict_proba(X)``, ``classes_``, ``get_params()``. What is fitted is at once what
-is stored (``weights_``: LightGBM's text, or ONNX), and predictions are those of the stored form: what was measured is what
-is used later. Same data, options and seed give the same bytes, however many threads work (``tempcnn``: as many threads).
+``fit(X, y, groups, sample_weight)``, ``predict_proba(X)``, ``classes_``, ``get_params()``. What is fitted is at once
+what is stored (``weights_``: LightGBM's text, or ONNX), and predictions are those of the stored form: what was measured
+is what is used later. Same data, options and seed give the same bytes, whatever the threads (``tempcnn``: as many).
 
 NaN is a missing value: LightGBM learns where it leads, the others put the median of training in its place.
 """
@@ -28,6 +28,10 @@ Float64 = NDArray[np.float64]
 
 _FOLDS = 3
 """Parts that groups are dealt into for the temperature: it is one number, and needs no more."""
+
+
+_STOPPING = 10
+"""Samples that a class needs, for a tenth of them to be held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
             names: name of each class, in the order of ``classes_``, which must be codes from 1 to 254.
             more: further fields of the card: bands, chain, report, or the shares expected where it is used.
         """
-        known = {
+        known: dict[str, Any] = {
             "temperature": float(self.temperature_),
             "trained_shares": tuple(map(float, self.trained_shares_)),
             "shares": tuple(map(float, self.shares_)),
@@ -215,8 +219,9 @@ def _scaling(values: Float32, medians: Float32) -> tuple[dict[str, Float32], Flo
 class LightGbm(Classifier):
     """Gradient boosted trees (G. Ke et al. 2017), predicted by our own kernels with the same result."""
 
-    iterations: int = 200
-    """Trees for every class; 200 to 400 are usual for land cover."""
+    iterations: int = 100
+    """Trees for every class: LightGBM's default. With regions left out 200 were no better on the tables of
+    ``benchmarks/landcover_tables.py``, surer of their mistakes, and take twice the time."""
     leaves: int = 31
     """Of a tree: LightGBM's default. Up to 64 they are predicted the fast way."""
     learning_rate: float = 0.1
@@ -319,16 +324,16 @@ class Perceptron(Classifier):
     def _train(self, samples: Samples) -> bytes:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         from groundshift.landcover.graphs import layers
 
         scaling, scaled = _scaling(samples.values, _medians(samples.values))
         net = MLPClassifier(
             (128, 64),
-            batch_size=min(256, len(scaled)),
+            batch_size=max(min(256, len(scaled) // 2), 1),
             max_iter=self.epochs,
-            early_stopping=True,
+            early_stopping=bool(np.bincount(samples.index).min() >= _STOPPING),
             random_state=self.seed,
         )
         # More threads would make other sums, and gain nothing on matrices of this size.

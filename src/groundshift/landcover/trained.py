@@ -24,8 +24,13 @@ _VALUES = 1 << 23
 class Weights(Protocol):
     """What the weights of a model say of samples."""
 
-    features: int
-    classes: int
+    @property
+    def features(self) -> int:
+        """Of a sample."""
+
+    @property
+    def classes(self) -> int:
+        """Of a probability vector."""
 
     def probabilities(self, values: Float32, threads: int = 1) -> NDArray[np.floating]:
         """Return (sample, class) of features (sample, feature) float32, NaN = missing."""
@@ -126,4 +131,5 @@ class Trained:
     def predict(self, X: Float32, names: Sequence[str] | None = None, threads: int = 1) -> NDArray[np.uint8]:
         """Return the code of the most probable class of each sample; arguments of :meth:`predict_proba`."""
         best = self.predict_proba(X, names, threads).argmax(axis=1)
-        return np.array(self.card.codes, np.uint8)[best]
+        codes: NDArray[np.uint8] = np.array(self.card.codes, np.uint8)[best]
+        return codes

@@ -21,9 +21,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 
-_BITS = {
-    32: (np.uint32, np.uint32(0x077CB531), 27),
-    64: (np.uint64, np.uint64(0x03F79D71B4CB0A89), 58),
+_BITS: dict[int, tuple[type[np.unsignedinteger], int, int]] = {
+    32: (np.uint32, 0x077CB531, 27),
+    64: (np.uint64, 0x03F79D71B4CB0A89, 58),
 }
 """Width of a bit vector: its type, the sequence of de Bruijn of that width, and the shift to its index."""
 RIGHT = np.inf
@@ -76,7 +76,7 @@ class Ensemble:
         """
         if values.ndim != 2 or values.shape[1] != self.features or values.dtype != np.float32:
             raise InputError(
-                f"features of shape {values.shape} and type {values.dtype}: expected (samples, {self.features}) float32."
+                f"features of shape {values.shape}, {values.dtype}: expected (samples, {self.features}) float32."
             )
         values = np.ascontiguousarray(values)
         out = np.zeros((len(values), self.outputs))
@@ -103,13 +103,33 @@ def ensemble(trees: Sequence[Tree], features: int, outputs: int) -> Ensemble:
         trees: of which tree t counts to output t modulo ``outputs``, or whose leaves hold a value for each output.
         features: that a sample has.
         outputs: sums that a sample gets.
+
+    Raises:
+        ProductError: something is no tree, or asks for features that there are not.
     """
+    for number, tree in enumerate(trees):
+        _check(tree, number, features)
     columns, column = _columns(trees)
     widest = max((len(tree.leaf) for tree in trees), default=1)
     width = trees[0].leaf.shape[1] if trees else 1
     if widest <= 64 and width == 1:
         return Ensemble(features, outputs, columns, _bits(trees, column, 32 if widest <= 32 else 64), None)
     return Ensemble(features, outputs, columns, None, _nodes(trees, column))
+
+
+def _check(tree: Tree, number: int, features: int) -> None:
+    """What the kernels rely on: every node but the first, and every leaf, is the child of one node."""
+    inner, leaves = len(tree.feature), len(tree.leaf)
+    lengths = {len(each) for each in (tree.threshold, tree.left, tree.right, tree.missing, tree.zero_missing)}
+    children = np.sort(np.concatenate([tree.left, tree.right]))
+    expected = np.concatenate([np.arange(-leaves, 0), np.arange(1, inner)]) if inner else children
+    if (
+        lengths != {inner}
+        or leaves != inner + 1
+        or not np.array_equal(children, expected)
+        or (inner and not 0 <= tree.feature.min() <= tree.feature.max() < features)
+    ):
+        raise ProductError(f"tree {number} of the model does not hang together; copy or train it again.")
 
 
 def _columns(trees: Sequence[Tree]) -> tuple[tuple[Int32, Float32, NDArray[np.bool_]], list[Int32]]:
@@ -132,7 +152,7 @@ def rounded_down(threshold: Float64) -> Float32:
 
 def _bits(trees: Sequence[Tree], column: Sequence[Int32], width: int) -> tuple[Any, ...]:
     """Flat arrays of trees of at most ``width`` leaves."""
-    kind, multiplier, shift = _BITS[width]
+    kind, sequence, shift = _BITS[width]
     every = (1 << width) - 1
     counts = [-(-len(tree.feature) // kernels.UNROLLED) * kernels.UNROLLED for tree in trees]
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
@@ -146,8 +166,8 @@ def _bits(trees: Sequence[Tree], column: Sequence[Int32], width: int) -> tuple[A
         order, spans = _from_left_to_right(tree)
         kept[own] = [every & ~(((1 << (end - begin)) - 1) << begin) for begin, end in spans]
         for place, index in enumerate(order):
-            leaf[t, ((1 << place) * int(multiplier) & every) >> shift] = tree.leaf[index, 0]
-    return first, columns, thresholds, kept, leaf, multiplier, shift
+            leaf[t, ((1 << place) * sequence & every) >> shift] = tree.leaf[index, 0]
+    return first, columns, thresholds, kept, leaf, kind(sequence), shift
 
 
 def _from_left_to_right(tree: Tree) -> tuple[list[int], list[tuple[int, int]]]:
@@ -266,7 +286,8 @@ def _tree(facts: Mapping[str, str]) -> Tree:
         )
     leaf = np.array(facts["leaf_value"].split(), np.float64)[:, np.newaxis]
     if int(facts["num_leaves"]) == 1:
-        return Tree(*_no_nodes(), leaf)
+        nothing = np.zeros(0, np.int32)
+        return Tree(nothing, np.zeros(0), nothing, nothing, np.zeros(0, np.float32), np.zeros(0, bool), leaf)
     decision = np.array(facts["decision_type"].split(), np.int32)
     threshold = np.array(facts["threshold"].split(), np.float64)
     # Missing values: 0 there are none and NaN counts as 0, 1 zero and NaN, 2 NaN.
@@ -281,8 +302,3 @@ def _tree(facts: Mapping[str, str]) -> Tree:
         zero_missing=missing == 1,
         leaf=leaf,
     )
-
-
-def _no_nodes() -> tuple[Any, ...]:
-    nothing = np.zeros(0, np.int32)
-    return nothing, np.zeros(0), nothing, nothing, np.zeros(0, np.float32), np.zeros(0, bool)

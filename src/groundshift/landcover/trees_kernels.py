@@ -1,10 +1,12 @@
 """Ensembles of decision trees, evaluated: compiled, a block of rows at a time, trees outermost.
 
 A block holds one line a *column*: a feature with what stands in for its missing values, so that a node is one
-comparison, ``value <= threshold``, true = left; NaN goes right, minus infinity left. Small trees know the way by bits (C. Lucchese et al. 2015, QuickScorer; T. Ye et al.
-2018, RapidScorer): every leaf is a bit, a node whose comparison is false removes the leaves of its left branch, and the
-lowest bit that stays is the leaf. All nodes of a tree are looked at, for many rows at once, without a branch. Larger trees are
-walked, a level at a time. Sums are in double precision, in the order of the trees: the same bits whatever the block.
+comparison, ``value <= threshold``, true = left; NaN goes right, minus infinity left.
+
+Small trees know the way by bits (C. Lucchese et al. 2015, QuickScorer; T. Ye et al. 2018, RapidScorer): every leaf is a
+bit, a node whose comparison is false removes the leaves of its left branch, and the lowest bit that stays is the leaf.
+All nodes of a tree are looked at, for many rows at once, without a branch. Larger trees are walked, a level at a time.
+Sums are in double precision, in the order of the trees: the same bits whatever the block.
 """
 
 from __future__ import annotations

@@ -111,7 +111,8 @@ def _trained(series: Float32, index: NDArray[np.integer], weight: NDArray[np.flo
             loss.backward()
             optimizer.step()
             schedule.step()
-    return net.eval()
+    net.eval()
+    return net
 
 
 def _exported(net: _FromFeatures) -> bytes:

@@ -1,6 +1,7 @@
 """Probabilities of classes: softmax, its temperature, and other shares of the classes than those trained with.
 
-The last axis is the class. A probability below one in a million counts as that: a class without a vote is not impossible.
+The last axis is the class. A probability below one in a million counts as that: what no tree voted for is not
+impossible.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ _TEMPERATURES = (0.05, 20.0)
 
 def log_softmax(scores: Floats) -> Float64:
     """Logarithms of the probabilities (..., class) of scores (..., class); adding a constant to all changes nothing."""
-    shifted = np.asarray(scores, np.float64) - np.max(scores, axis=-1, keepdims=True)
+    shifted: Float64 = np.asarray(scores, np.float64) - np.max(scores, axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
 
 
 def softmax(scores: Floats) -> Float64:
     """Probabilities (..., class), which add up to 1, of scores (..., class)."""
-    return np.exp(log_softmax(scores))
+    found: Float64 = np.exp(log_softmax(scores))
+    return found
 
 
 def tempered(probabilities: Floats, temperature: float, ratio: Floats | None = None) -> Float64:
