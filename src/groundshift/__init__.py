@@ -30,10 +30,13 @@ if TYPE_CHECKING:
         ProductError,
         UsageError,
     )
+    from groundshift.io.eopatch import read_eopatch, write_eopatch
+    from groundshift.landcover.chain import step
     from groundshift.model.scene import OpenOptions, Pixels, Reader, Scene
     from groundshift.pipelines.change import ChangeResult, run
     from groundshift.pipelines.evaluate import evaluate
     from groundshift.pipelines.job import ChangeJob
+    from groundshift.pipelines.landcover_library import predict_landcover, run_chain, train_landcover
     from groundshift.pipelines.library import compare, detect_changes, make_mosaic, mosaic, open_scene, read
     from groundshift.pipelines.mosaic import MosaicResult
     from groundshift.pipelines.mosaic_job import MosaicJob
@@ -54,6 +57,9 @@ _HOMES = {
     "groundshift.pipelines.change": ("ChangeResult", "run"),
     "groundshift.pipelines.evaluate": ("evaluate",),
     "groundshift.pipelines.job": ("ChangeJob",),
+    "groundshift.io.eopatch": ("read_eopatch", "write_eopatch"),
+    "groundshift.landcover.chain": ("step",),
+    "groundshift.pipelines.landcover_library": ("predict_landcover", "run_chain", "train_landcover"),
     "groundshift.pipelines.library": ("compare", "detect_changes", "make_mosaic", "mosaic", "open_scene", "read"),
     "groundshift.pipelines.mosaic": ("MosaicResult",),
     "groundshift.pipelines.mosaic_job": ("MosaicJob",),
@@ -85,8 +91,14 @@ __all__ = [
     "make_mosaic",
     "mosaic",
     "open_scene",
+    "predict_landcover",
     "read",
+    "read_eopatch",
     "run",
+    "run_chain",
+    "step",
+    "train_landcover",
+    "write_eopatch",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pyproj import Transformer
 from rasterio.features import rasterize
 
 from groundshift.errors import GridError, InputError, MissingInputError, ProductError, UsageError
+from groundshift.io.classmap import legend_in
 from groundshift.io.drivers import check_structure, geobox_of, opened
 from groundshift.io.maps import is_vector
 from groundshift.io.warp import read_on_grid
@@ -91,11 +93,11 @@ class ClassMap:
         return np.where(listed, values, NONE).astype(np.uint8), np.zeros(window.shape, np.int32)
 
 
-def open_reference(path: str, geobox: GeoBox, field: str | None = None) -> Polygons | ClassMap:
+def open_reference(path: str, geobox: GeoBox, field: str | None = None) -> Polygons | ClassMap | ClassArray:
     """Open reference labels for a grid.
 
     Args:
-        path: vector file of polygons, or a raster of class codes (0 and 255: not known).
+        path: vector file of polygons, a raster of class codes (0 and 255: not known), or an array of them (``.npy``).
         geobox: grid that they will be read on.
         field: of the polygons, that holds the class: names, or codes from 1 to 254; None: the one whose name says so.
 
@@ -107,7 +109,41 @@ def open_reference(path: str, geobox: GeoBox, field: str | None = None) -> Polyg
     """
     if not Path(path).exists():
         raise MissingInputError(f"there is no reference {path}.")
+    if path.lower().endswith((".npy", ".npy.gz")):
+        return _array(path, geobox)
     return _polygons(path, geobox, field) if is_vector(path) else _class_map(path, geobox)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassArray:
+    """Labels as an array of the shape of the images, such as a feature of an EOPatch."""
+
+    labels: NDArray[np.uint8]
+    classes: Mapping[int, str]
+    by_polygon: bool = False
+
+    def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """See :class:`Reference`."""
+        return self.labels[window.slices], np.zeros(window.shape, np.int32)
+
+
+def _array(path: str, geobox: GeoBox) -> ClassArray:
+    try:
+        with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ProductError(f"{path}: cannot be read as an array of numbers: {error}.") from error
+    values = stored[..., 0] if stored.ndim == 3 and stored.shape[-1] == 1 else stored
+    if values.shape != tuple(geobox.shape) or values.dtype.kind not in "iub":
+        raise InputError(
+            f"{path}: is {stored.dtype} of shape {stored.shape}: expected whole numbers of {tuple(geobox.shape)}, the "
+            "shape of the images."
+        )
+    known = (values > 0) & (values < NO_DATA)
+    if not known.any():
+        raise InputError(f"{path}: holds no class from 1 to {_MOST}.")
+    labels = np.where(known, values, NONE).astype(np.uint8)
+    return ClassArray(labels, {int(code): str(code) for code in np.unique(labels[known])})
 
 
 def _polygons(path: str, geobox: GeoBox, field: str | None) -> Polygons:
@@ -218,11 +254,11 @@ def _class_map(path: str, geobox: GeoBox) -> ClassMap:
             )
         if placed and not _meet(own, geobox):
             raise GridError(f"{path}: does not overlap the images.")
-        codes = _codes(dataset)
-        names = dataset.tags(1)
+        codes, nodata = _codes(dataset), dataset.nodata
     if not codes:
         raise InputError(f"{path}: holds no class from 1 to {_MOST}.")
-    return ClassMap(path, {code: names.get(f"class_{code}", str(code)) for code in codes}, geobox, dataset.nodata)
+    named = {entry.code: entry.name for entry in legend_in(path, list(codes))}
+    return ClassMap(path, {code: named[code] for code in codes}, geobox, nodata)
 
 
 def _meet(own: GeoBox, geobox: GeoBox) -> bool:

@@ -2,7 +2,7 @@
 
 A series is an :class:`xarray.Dataset`: variables with dimensions ``(time, y, x)``, one a band, index or any other thing
 that changes (radar, rain), variables ``(y, x)`` for what does not (elevation), and ``valid``, bool ``(time, y, x)``,
-True = usable. ``valid_fraction`` (time) says how much of the whole area each date shows, whatever part of it is at hand.
+True = usable. ``valid_fraction`` (time) says how much of the whole area each date shows, whatever part is at hand.
 """
 
 from __future__ import annotations
@@ -128,6 +128,11 @@ class Chain:
     def halo_px(self) -> int:
         """Pixels around a block that all steps together need."""
         return sum(STEPS[link.use].halo_px for link in self.links)
+
+    @property
+    def local(self) -> bool:
+        """True where a step is a function of this very session (a notebook), which no other process knows."""
+        return any(STEPS[link.use].function.__module__ == "__main__" for link in self.links)
 
     def __call__(self, series: xr.Dataset) -> xr.Dataset:
         """All steps, one after the other."""

@@ -206,7 +206,11 @@ def bayes_top(x: Float32, r: int, share: float, variance: NDArray[np.float64], r
                 if i > 0:
                     come = _counted(stack, (i + 2 * r) * side, (i + 2 * r + 1) * side, pivot)
                     gone = _counted(stack, (i - 1) * side, i * side, pivot)
-                    known, above, equal = known + come[0] - gone[0], above + come[1] - gone[1], equal + come[2] - gone[2]
+                    known, above, equal = (
+                        known + come[0] - gone[0],
+                        above + come[1] - gone[1],
+                        equal + come[2] - gone[2],
+                    )
                 own = stack[(i + r) * side + r]
                 if own == _UNKNOWN:
                     out[k, y, i] = np.float32(np.nan)

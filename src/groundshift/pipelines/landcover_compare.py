@@ -72,7 +72,8 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
     workers = first.run.workers or os.cpu_count() or 1
     scratch = Path(tempfile.mkdtemp(prefix="groundshift-compare-"))
     try:
-        with Pool(workers, imports=_IMPORTS) as pool:
+        local = any(Chain.of(job.chain.steps).local for _, job in variants)
+        with Pool(0 if local else workers, imports=_IMPORTS) as pool:
             for name, job in variants:
                 steps.load(job.chain.modules)
                 wanted = Wanted(chain=Chain.of(job.chain.steps), modules=job.chain.modules)

@@ -130,7 +130,8 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
         sweep(outdir)
         kept = False
         try:
-            with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
+            workers = 0 if wanted.chain.local else job.run.workers or os.cpu_count() or 1
+            with Pool(workers, imports=_IMPORTS) as pool:
                 source = open_source(job, wanted, outdir, pool, progress)
                 card.order(source.features.names)
                 work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, weights)}"

@@ -59,7 +59,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     with lock.hold(scratch):
         kept = False
         try:
-            with Pool(workers, imports=_IMPORTS) as pool:
+            with Pool(0 if chain.local else workers, imports=_IMPORTS) as pool:
                 source = open_source(job, Wanted(chain=chain, modules=job.chain.modules), scratch, pool, progress)
                 drawn = landcover_samples.draw(job, source.features, pool, progress)
                 values = landcover_samples.taken(job, source.features, drawn.samples, pool, progress)

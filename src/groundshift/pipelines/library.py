@@ -56,7 +56,7 @@ def detect_changes(
     from groundshift.pipelines import change
 
     given = {"input.before": str(before), "input.after": str(after), "output.outdir": str(outdir)}
-    return change.run(jobfile.make_job({**given, **_dotted(options)}, error=UsageError), progress)
+    return change.run(jobfile.make_job({**given, **dotted(options)}, error=UsageError), progress)
 
 
 def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset, **options: object) -> xr.Dataset:
@@ -77,7 +77,7 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
     """
     readers = memory.from_xarray(before), memory.from_xarray(after)
     common = [band for band in readers[0].scene.bands if band in readers[1].scene.bands]
-    job = _job({"grid.bands": common, **_dotted(options)})
+    job = _job({"grid.bands": common, **dotted(options)})
     block, geobox = _read_pair(readers, job)
     found = arrays.compare(
         block.before,
@@ -126,7 +126,7 @@ def make_mosaic(
     from groundshift.pipelines.select import expanded
 
     given = {"input.scenes": expanded([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
-    job = jobfile.make(MosaicJob, {**given, **_dotted(options, MosaicJob)}, error=UsageError)
+    job = jobfile.make(MosaicJob, {**given, **dotted(options, MosaicJob)}, error=UsageError)
     return pipeline.run(job, progress)
 
 
@@ -174,7 +174,7 @@ def read(
     Returns:
         (band, y, x) float32 with coordinates of the pixel centres and the CRS.
     """
-    job = _job({"grid.bands": parse_bands(bands), "grid.resolution": resolution, **_dotted(options)})
+    job = _job({"grid.bands": parse_bands(bands), "grid.resolution": resolution, **dotted(options)})
     opened = open_scene(scene, band_order=job.input.band_order, scale=job.input.scale, offset=job.input.offset,
                         trust=job.input.trust, verify=job.input.verify)  # fmt: skip
     block, geobox = _read_pair((opened, opened), job)
@@ -194,7 +194,7 @@ def _job(given: dict[str, object]) -> ChangeJob:
     )
 
 
-def _dotted(options: dict[str, object], kind: type[jobfile.Job] = ChangeJob) -> dict[str, object]:
+def dotted(options: dict[str, object], kind: type[jobfile.Job] = ChangeJob) -> dict[str, object]:
     """Options by section and name, of options by name."""
     known = jobfile.fields(kind)
     found: dict[str, object] = {}
