@@ -70,6 +70,16 @@ def test_whittaker_is_the_dense_solution_on_every_day():
         np.testing.assert_allclose(found[:, 1, y, x], curve[places], atol=1e-5)
 
 
+def test_a_whittaker_curve_of_a_single_day_is_the_mean_of_that_day():
+    days = np.sort(np.concatenate([np.arange(0.1, 300, 11), np.arange(0.6, 300, 11)]))
+    values = np.random.default_rng(0).random((len(days), 1, 1, len(days) // 2), np.float32)
+    valid = np.kron(np.eye(len(days) // 2), [[1], [1]])[:, None].astype(bool)
+    options = CalendarOptions(method="whittaker", smoothing=1e5)
+    found = regular(values, valid, days, np.floor(days[::2]), options).values[:, 0, 0]
+    expected = values[valid[:, None]].reshape(len(days) // 2, 2).mean(axis=1)
+    np.testing.assert_allclose(found, expected[None].repeat(len(found), axis=0), atol=1e-6)
+
+
 @pytest.mark.parametrize("trend", [False, True])
 def test_harmonic_is_least_squares_with_as_many_terms_as_observations_bear(trend):
     values, valid, days = series(times=60, share=0.35, width=7)
