@@ -36,7 +36,7 @@ from scipy import ndimage
 
 from _pairs import DATA, need
 from _tables import results, table
-from groundshift.features.sharpen import GUIDED, SharpenOptions, choose, sharpen, summarise
+from groundshift.features.sharpen import GUIDED, Rung, SharpenOptions, choose, sharpen, summarise
 from groundshift.io.opening import open_scene
 from groundshift.model.scene import OpenOptions
 
@@ -95,14 +95,14 @@ def cases() -> Iterator[Case]:
         else:
             mid = np.concatenate([mid, mid[:1, :, ::-1]])
             yield Case(f"{name} 20 m", (*MID, MIRRORED), mid, fine, 2, 2)
-            low = (*LOW, CIRRUS)
-            yield Case(f"{name} 60 m", low, read(place, options, low), read(place, options, FINE, 6), 6, 6)
+            names = (*LOW, CIRRUS)
+            yield Case(f"{name} 60 m", names, read(place, options, names), read(place, options, FINE, 6), 6, 6)
     for name, (place, pixel_m) in EXPORTS.items():
         image = read(place, OpenOptions(scale=65535), (*FINE, *MID, *LOW))
-        fine, mid, low = image[:4], image[4:10], image[10:]
-        for names, bands, factor, native_m in ((MID, mid, 2, 20), (LOW, low, 6, 60)):
+        for begin, names, factor, native_m in ((4, MID, 2, 20), (10, LOW, 6, 60)):
             step = math.ceil(native_m / pixel_m)
-            yield Case(f"{name} {step * pixel_m:.0f} m", names, coarser(bands, step), fine, factor, step)
+            bands = coarser(image[begin : begin + len(names)], step)
+            yield Case(f"{name} {step * pixel_m:.0f} m", names, bands, image[:4], factor, step)
 
 
 # --- Wald's protocol ------------------------------------------------------------------------------------------------
@@ -192,10 +192,11 @@ def measure(case: Case, transfer: float | None) -> bool:
     known, coarse, guides = simulated(case, transfer)
     options = choose(summarise(coarse, guides, case.factor))
     found = sharpen(coarse, guides, case.factor, options)
+    plain: tuple[Rung, ...] = ("smooth",) * len(coarse)
     images = {
         "nearest": nearest(coarse, case.factor),
         "bicubic": bicubic(coarse, case.factor),
-        "smooth": sharpen(coarse, guides, case.factor, SharpenOptions(rungs=("smooth",) * len(coarse))).values,
+        "smooth": sharpen(coarse, guides, case.factor, SharpenOptions(rungs=plain)).values,
         "groundshift": found.values,
     }
     common = np.where(np.isfinite(images["bicubic"]).all(axis=0), known, np.float32(np.nan))
