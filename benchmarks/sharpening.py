@@ -17,17 +17,19 @@ over the bands of a scene. Speed is that of one thread by its own clock. Picture
 Targets: below bicubic in RMSE in every band of every scene; coarse means kept to 1 DN; 5 Mpx/s a band and thread;
 memory beyond the input at most 4 times the output.
 
-    python benchmarks/sharpening.py
+    python benchmarks/sharpening.py [--crops docs/images]
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ from scipy import ndimage
 
 from _pairs import DATA, need
 from _tables import results, table
-from groundshift.features.sharpen import GUIDED, SharpenOptions, choose, sharpen, summarise
+from groundshift.features.sharpen import GUIDED, Rung, SharpenOptions, choose, sharpen, summarise
 from groundshift.io.opening import open_scene
 from groundshift.model.scene import OpenOptions
 
@@ -95,14 +97,14 @@ def cases() -> Iterator[Case]:
         else:
             mid = np.concatenate([mid, mid[:1, :, ::-1]])
             yield Case(f"{name} 20 m", (*MID, MIRRORED), mid, fine, 2, 2)
-            low = (*LOW, CIRRUS)
-            yield Case(f"{name} 60 m", low, read(place, options, low), read(place, options, FINE, 6), 6, 6)
+            names = (*LOW, CIRRUS)
+            yield Case(f"{name} 60 m", names, read(place, options, names), read(place, options, FINE, 6), 6, 6)
     for name, (place, pixel_m) in EXPORTS.items():
         image = read(place, OpenOptions(scale=65535), (*FINE, *MID, *LOW))
-        fine, mid, low = image[:4], image[4:10], image[10:]
-        for names, bands, factor, native_m in ((MID, mid, 2, 20), (LOW, low, 6, 60)):
+        for begin, names, factor, native_m in ((4, MID, 2, 20), (10, LOW, 6, 60)):
             step = math.ceil(native_m / pixel_m)
-            yield Case(f"{name} {step * pixel_m:.0f} m", names, coarser(bands, step), fine, factor, step)
+            bands = coarser(image[begin : begin + len(names)], step)
+            yield Case(f"{name} {step * pixel_m:.0f} m", names, bands, image[:4], factor, step)
 
 
 # --- Wald's protocol ------------------------------------------------------------------------------------------------
@@ -192,10 +194,11 @@ def measure(case: Case, transfer: float | None) -> bool:
     known, coarse, guides = simulated(case, transfer)
     options = choose(summarise(coarse, guides, case.factor))
     found = sharpen(coarse, guides, case.factor, options)
+    plain: tuple[Rung, ...] = ("smooth",) * len(coarse)
     images = {
         "nearest": nearest(coarse, case.factor),
         "bicubic": bicubic(coarse, case.factor),
-        "smooth": sharpen(coarse, guides, case.factor, SharpenOptions(rungs=("smooth",) * len(coarse))).values,
+        "smooth": sharpen(coarse, guides, case.factor, SharpenOptions(rungs=plain)).values,
         "groundshift": found.values,
     }
     common = np.where(np.isfinite(images["bicubic"]).all(axis=0), known, np.float32(np.nan))
@@ -241,7 +244,7 @@ def speed(case: Case) -> bool:
     return rate >= SPEED and memory <= 4
 
 
-def picture(case: Case, name: str, window: tuple[slice, slice], bands: Sequence[int]) -> None:
+def panels(case: Case, window: tuple[slice, slice], bands: Sequence[int]) -> list[NDArray[np.uint8]]:
     """As stored, bicubic, sharpened, and the guides in false colour, three times enlarged."""
     options = choose(summarise(case.coarse, case.fine, case.factor))
     images = [
@@ -251,18 +254,34 @@ def picture(case: Case, name: str, window: tuple[slice, slice], bands: Sequence[
     ]
     chosen = [np.stack([image[band][window] for band in bands]) for image in images]
     chosen.append(np.stack([case.fine[band][window] for band in (3, 2, 1)]))
-    panels = []
+    out = []
     for image in chosen:
         like = chosen[0] if image is not chosen[-1] else image
         low, high = (np.nanpercentile(like, q, axis=(1, 2))[:, None, None] for q in (1, 99))
         eight = (np.clip((np.nan_to_num(image) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-        panels.append(nearest(eight, 3).transpose(1, 2, 0))
-    rows = [np.concatenate(panels[i : i + 2], axis=1) for i in (0, 2)]
+        out.append(eight.repeat(3, axis=1).repeat(3, axis=2).transpose(1, 2, 0))
+    return out
+
+
+def picture(case: Case, name: str, window: tuple[slice, slice], bands: Sequence[int]) -> None:
+    """The four panels in one picture."""
+    parts = panels(case, window, bands)
+    rows = [np.concatenate(parts[i : i + 2], axis=1) for i in (0, 2)]
     Image.fromarray(np.concatenate(rows)).save(results() / f"sharpening_{name}.png")
+
+
+def crop(case: Case, folder: Path) -> None:
+    """The picture of the documentation: as stored, and sharpened."""
+    stored, _, sharpened, _ = panels(case, np.s_[200:310, 300:440], (4, 3, 0))
+    line = np.full((len(stored), 6, 3), 255, np.uint8)
+    Image.fromarray(np.concatenate([stored, line, sharpened], axis=1)).save(folder / "sharpening.png", optimize=True)
 
 
 def main() -> int:
     """Everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crops", type=Path, help="folder for the picture of the documentation")
+    asked = parser.parse_args()
     for place in ("saxony-l1c-2017", SAFE, *(place.split("@")[0] for place, _ in EXPORTS.values())):
         need(place)
     everything = list(cases())
@@ -279,6 +298,8 @@ def main() -> int:
         Case(coast.name, MID, coarser(coast.coarse, 2), coarser(coast.fine, 2), 2, 2), "coast",
         np.s_[100:260, 300:520], (4, 3, 0),
     )  # fmt: skip
+    if asked.crops is not None:
+        crop(by_name["saxony 20 m"], asked.crops)
     print(f"\ntargets: {'met' if all(met) else 'MISSED'}")
     return 0 if all(met) else 1
 

@@ -36,7 +36,7 @@ from groundshift.landcover import mmu, smooth
 from groundshift.landcover.mmu import MappingUnit
 from groundshift.landcover.smooth import BayesOptions, BilateralOptions, MajorityOptions
 from groundshift.landcover.uncertainty import STEP, certainty
-from groundshift.model.grid import Window, blocks
+from groundshift.model.grid import blocks
 
 CLASSES = 11
 COLUMNS = 2048

@@ -126,7 +126,7 @@ def test_small_regions_are_given_away_and_counted_where_they_went(
     with rasterio.open(class_map) as source:
         codes = source.read(1)
     p = bytes_ * np.float32(STEP)
-    unit = MappingUnit(minimum_px=15, corners=False)
+    unit = MappingUnit(minimum_px=15)
     expected = mmu.sieve(codes, unit, p, [1, 3, 4, 9])
     assert (expected != codes).any()
     assert shapely.coverage_is_valid(shapes)

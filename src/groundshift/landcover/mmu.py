@@ -36,8 +36,9 @@ class MappingUnit:
 
     minimum_px: int = 10
     """A region of fewer pixels is given away. iota2's first pass; 10 pixels of 10 m are a tenth of a hectare."""
-    corners: bool = True
-    """Pixels that touch at a corner only are of one region, as in the first pass of iota2."""
+    corners: bool = False
+    """Pixels that touch at a corner only are of one region. Not so in polygons of regions, which are to be no smaller
+    either; iota2 sieves with corners first, and without them last."""
     exempt: tuple[int, ...] = ()
     """Codes whose regions are never given away."""
 

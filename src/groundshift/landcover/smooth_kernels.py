@@ -252,7 +252,7 @@ def _stack(layer: Float32, y: int, r: int, column_of: NDArray[np.int64], stack: 
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _counted(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> tuple[int, int, int]:
+def _counted(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> tuple[np.int32, np.int32, np.int32]:
     """How many are known, above the pivot, and equal to it."""
     known, above, equal = np.int32(0), np.int32(0), np.int32(0)
     for j in range(np.uint64(begin), np.uint64(end)):
@@ -279,7 +279,7 @@ def _next_below(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _sums_above(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> tuple[int, int]:
+def _sums_above(values: NDArray[np.int32], begin: int, end: int, pivot: np.int32) -> tuple[np.int64, np.int64]:
     """Sum and sum of squares of what is above the pivot."""
     total, squares = np.int64(0), np.int64(0)
     for j in range(np.uint64(begin), np.uint64(end)):

@@ -33,21 +33,27 @@ Folds = NDArray[np.intp]
 _MOST_LEAVES = 2000
 """Places that are clustered; more are first joined to so many, since linkage wants memory by the square."""
 _CLUSTERINGS = 40
+_LARGEST = 0.5
+"""Share of all samples that one fold may hold; more only of two folds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomFolds:
-    """Samples dealt at random, each class evenly."""
-
+class _Splitter:
     folds: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_folds(self.folds)
+        if self.folds < 2:
+            raise UsageError(f"{self.folds} folds: expected at least 2.")
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """The number of folds."""
         return self.folds
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomFolds(_Splitter):
+    """Samples dealt at random, each class evenly."""
 
     def split(self, X: Any, y: ArrayLike | None = None, groups: object = None) -> Iterator[tuple[Folds, Folds]]:
         """Yield (train, test) indices; ``groups`` are not looked at."""
@@ -55,24 +61,11 @@ class RandomFolds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupFolds:
+class GroupFolds(_Splitter):
     """Whole groups dealt so that each fold gets about as many samples of each class."""
 
-    folds: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_folds(self.folds)
-
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
-        """The number of folds."""
-        return self.folds
-
     def split(
-        self,
-        X: Any,
-        y: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        self, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Iterator[tuple[Folds, Folds]]:
         """Yield (train, test) indices.
 
@@ -85,28 +78,16 @@ class GroupFolds:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MatchedFolds:
+class MatchedFolds(_Splitter):
     """k-fold nearest neighbour distance matching as a splitter; see :func:`match`."""
 
     coordinates: NDArray[np.floating]
     """(n, d) of the samples, in metres of a projection or on a sphere in space."""
     prediction: NDArray[np.floating]
     """(m, d) of places drawn evenly from the area that is to be mapped."""
-    folds: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_folds(self.folds)
-
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
-        """The number of folds."""
-        return self.folds
 
     def split(
-        self,
-        X: Any,
-        y: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        self, X: Any, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Iterator[tuple[Folds, Folds]]:
         """Yield (train, test) indices; groups, where given, are not divided."""
         if len(X) != len(self.coordinates):
@@ -142,7 +123,6 @@ def match(
     labels: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     seed: int = 0,
-    largest: float = 0.5,
 ) -> Matching:
     """Find folds in which samples are as far from training as the map is from the samples.
 
@@ -156,7 +136,6 @@ def match(
         labels: (n,) class of each sample, for the balance.
         groups: (n,) groups that must not be divided, such as polygons; each is clustered by its mean place.
         seed: for everything that is drawn.
-        largest: share of all samples that one fold may hold.
 
     Raises:
         UsageError: fewer units than folds.
@@ -173,7 +152,7 @@ def match(
     unclustered = best[2]
     for clusters, cluster in _clusterings(places, unit, folds, seed):
         fold = deal(cluster[unit], labels, folds, seed)
-        if np.bincount(fold).max() <= largest * len(fold):
+        if np.bincount(fold, minlength=folds).max() <= max(_LARGEST, 1.5 / folds) * len(fold):
             statistic = wasserstein_distance(nearest(places, fold), aim)
             if statistic < best[2]:
                 best = fold, clusters, statistic
@@ -291,8 +270,3 @@ def _splits(fold: Folds, folds: int) -> Iterator[tuple[Folds, Folds]]:
 def _numbered(values: NDArray[Any]) -> Folds:
     """Numbers from 0 on instead of names."""
     return np.unique(values, return_inverse=True)[1].reshape(-1)
-
-
-def _check_folds(folds: int) -> None:
-    if folds < 2:
-        raise UsageError(f"{folds} folds: expected at least 2.")

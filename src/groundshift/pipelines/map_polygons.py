@@ -63,8 +63,8 @@ class PolygonsJob:
             )
         if self.legend is not None and self.legend not in LEGENDS:
             raise UsageError(f"there is no legend {self.legend!r}: expected one of {', '.join(LEGENDS)}.")
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers is {self.workers}: expected 1 or more.")
+        if self.workers is not None and self.workers < 0:
+            raise UsageError(f"--workers is {self.workers}: expected 1 or more, or 0 for none beside this process.")
         vector.check_vector_name(self.out)
 
 
@@ -97,7 +97,7 @@ def run(job: PolygonsJob, progress: Progress | None = None) -> dict[str, Any]:
         codes: ClassCodes = source
         unit = math.ceil(job.min_area_m2 / (pixel_area_m2(grid) or 1.0) - 1e-9)
         if unit > 1:
-            size = MappingUnit(minimum_px=unit, corners=False)
+            size = MappingUnit(minimum_px=unit)
             codes = StoredCodes(mapping_unit(source, shape, size, work, pool, stack, layers, progress))
         tolerance = job.simplify_m / (pixel_size_m(grid) or 1.0)
         todo = [

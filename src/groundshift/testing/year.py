@@ -184,7 +184,7 @@ class SyntheticYear:
         return float(0.35 * draw[0, 0] * (1 + 0.3 * math.cos(2 * math.pi * day.timetuple().tm_yday / 365)))
 
     def _painted(self, window: Window) -> _Painted:
-        """What all dates of a window share; the last two are kept, since a date asks for a window and a wider one."""
+        """What all dates of a window share; the last three are kept: each resolution asks for its own."""
         kept = self._kept
         if window not in kept:
             while len(kept) > 2:

@@ -51,7 +51,7 @@ def test_polygons_are_flagged_by_most_of_their_samples() -> None:
 
 def test_wrongly_labelled_fields_are_flagged_and_their_class_is_suggested() -> None:
     features, labels, truth, polygon = blobs()
-    found = suspicious(LogisticRegression(), features, labels, SuspicionOptions(fits=5), groups=polygon)
+    found = suspicious(LogisticRegression(), features, labels, SuspicionOptions(fits=3), groups=polygon)
     wrong = labels != truth
     assert found.flagged[wrong].mean() > 0.9
     assert found.flagged[~wrong].mean() < 0.02
@@ -62,7 +62,7 @@ def test_wrongly_labelled_fields_are_flagged_and_their_class_is_suggested() -> N
 def test_without_polygons_a_wrong_field_vouches_for_itself() -> None:
     features, labels, truth, polygon = blobs()
     wrong = labels != truth
-    tree, options = DecisionTreeClassifier(random_state=1), SuspicionOptions(fits=5)
+    tree, options = DecisionTreeClassifier(random_state=1), SuspicionOptions(fits=3)
     alone = suspicious(tree, features, labels, options).flagged[wrong].mean()
     grouped = suspicious(tree, features, labels, options, groups=polygon).flagged[wrong].mean()
     assert alone < 0.5 < grouped

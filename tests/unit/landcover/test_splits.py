@@ -81,3 +81,9 @@ def test_a_splitter_that_tests_a_sample_twice_is_found_out() -> None:
 
     with pytest.raises(InputError, match="exactly once"):
         folds_of(Twice(), np.zeros(9))
+
+
+def test_two_folds_are_matched_too() -> None:
+    found = match(CLUSTERED, AREA, 2)
+    assert found.statistic < 0.5 * found.random_statistic
+    assert np.bincount(found.fold).max() <= 375
