@@ -90,7 +90,7 @@ def repetition_px(elevation: Float32) -> int:
 
 
 def smoothed(elevation: Float32, side_px: int) -> Float32:
-    """Elevation without the steps of squares of that side: a mean over them, twice, so that slopes have no steps either.
+    """Elevation without the steps of squares of that side: a mean over them, twice, so that slopes have none.
 
     A neighbourhood kernel, of :func:`smoothing_halo_px`. Weights are those of the pixels that are there; what is
     missing stays so.

@@ -31,12 +31,11 @@ GLCM_FEATURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlat
 of i and j, which is 1 where all levels are equal; the sum of -p ln p; and the sum of p^2 (angular second moment)."""
 MISSING = 255
 """Level of a pixel that is missing, unless there are 256 levels."""
-LARGEST_WINDOW = 127
-"""Sums over larger ones would not fit into 32 bits with 256 levels."""
+LARGEST_WINDOW = 255
+"""Sums over the columns of larger ones would not fit into 32 bits."""
 
 _ANGLES = (0, 45, 90, 135)
 _SHORTHAND = {1: (0,), 2: (0, 90), 4: _ANGLES}
-_ENTROPY_SCALE = 1 << 32
 _PIECE = 64
 
 
@@ -56,9 +55,6 @@ class GlcmOptions:
     to the right, as in scikit-image), 90, 135."""
     features: tuple[str, ...] = GLCM_FEATURES
     """Which, and in which order; without entropy, asm and energy it takes a third of the time."""
-    pooled: bool = False
-    """One matrix of all directions, in place of the mean over directions of each feature (the usual choice, after
-    Haralick). Correlation, entropy, asm and energy of the two differ."""
     border: Border = "missing"
     """What lies outside the image: nothing, or the image mirrored at its edge (the edge pixel twice)."""
 
@@ -130,8 +126,8 @@ def quantise(values: Float32, low: float, high: float, levels: int) -> Levels:
 def glcm(levels_image: Levels, options: GlcmOptions | None = None, *, threads: int = 1) -> Float32:
     """Textures of the window around every pixel.
 
-    A pair of which a pixel is missing is not counted. Where fewer than half of the possible pairs of a direction (of
-    all directions, if pooled) are left, there is no texture.
+    A pair of which a pixel is missing is not counted. Where fewer than half of the possible pairs of a direction
+    are left, there is no texture.
 
     Args:
         levels_image: (y, x) uint8: levels from 0, and :data:`MISSING`; of 256 levels none can be missing.
@@ -156,13 +152,15 @@ def _padded(levels_image: Levels, options: GlcmOptions) -> NDArray[np.uint16]:
     """The image with its halo, in which what is missing is one above the highest level."""
     if levels_image.ndim != 2 or levels_image.dtype != np.uint8:
         raise InputError(f"grey levels are {levels_image.dtype} {levels_image.shape}: expected uint8 (y, x).")
-    codes = levels_image.astype(np.uint16)
-    if options.levels <= MISSING:
-        codes[codes == MISSING] = options.levels
-    if codes.size and codes.max() > options.levels:
+    codes = levels_image.astype(np.uint16, order="C")
+    missing = (levels_image == MISSING) & (options.levels <= MISSING)
+    strange = (levels_image >= options.levels) & ~missing
+    if strange.any():
         raise InputError(
-            f"a grey level is {int(codes.max())}: expected 0 to {options.levels - 1}, or {MISSING} where missing."
+            f"a grey level is {int(levels_image[strange][0])}: expected 0 to {options.levels - 1}, "
+            f"or {MISSING} where missing."
         )
+    codes[missing] = options.levels
     if options.border == "reflect" and codes.size:
         return np.pad(codes, halo_px(options), mode="symmetric")
     return np.pad(codes, halo_px(options), constant_values=options.levels)
@@ -183,25 +181,15 @@ def _plan(options: GlcmOptions) -> kernels.Plan:
     """What the kernel looks up."""
     ends = np.array([_ends(angle, options.distance) for angle in options.angles])
     boxes = options.window - ends.max(axis=1)
-    pairs = boxes.prod(axis=1)
-    directions = len(ends)
-    groups = [(0, directions)] if options.pooled else [(each, each + 1) for each in range(directions)]
-    possible = np.array([pairs[begin:end].sum() for begin, end in groups])
-    most = int(possible.max())
-    unit = 1 << ((1 << 30) // int(pairs.max())).bit_length() - 1
-    differences = np.arange(options.levels + 1)
+    most = int(boxes.prod(axis=1).max())
+    sums = _sums(most)
     return kernels.Plan(
         levels=options.levels,
         ends=ends,
         boxes=boxes,
-        groups=np.array(groups),
-        possible=possible,
-        closeness=np.rint(unit / (1 + differences**2.0)).astype(np.int32),
-        closeness_unit=float(unit),
         empty=_empty_cells(options.levels, most),
-        steps=_steps(most),
-        entropy_unit=float(_ENTROPY_SCALE),
-        logarithms=np.log(np.maximum(2.0 * np.arange(most + 1), 1)),
+        steps=_steps(sums),
+        one_cell=sums[: 2 * most + 1 : 2, 0],
         features=np.array([GLCM_FEATURES.index(name) for name in options.features]),
         counted=bool({"entropy", "asm", "energy"} & {*options.features}),
     )
@@ -223,14 +211,19 @@ def _empty_cells(levels: int, most: int) -> NDArray[np.uint32]:
     return cells
 
 
-def _steps(most: int) -> NDArray[np.int64]:
-    """What one pair more adds to the sums of c ln c and of c^2 over the cells c of the symmetric matrix.
-
-    A pair of two levels adds one to two cells; a pair of equal levels adds two to one cell; a missing pair, nothing.
-    """
+def _sums(most: int) -> NDArray[np.int64]:
+    """What a cell of count c adds to the sums of c ln c and of c^2, for c up to twice the most pairs, and two more."""
     count = np.arange(2 * most + 3, dtype=np.float64)
-    entropy = np.rint(count * np.log(np.maximum(count, 1)) * _ENTROPY_SCALE)
-    sums = np.stack([entropy, count**2], axis=1).astype(np.int64)
-    unequal = 2 * np.diff(sums[: most + 2], axis=0)
-    equal = np.diff(sums[: 2 * most + 3 : 2], axis=0)
+    entropy = np.rint(count * np.log(np.maximum(count, 1)) * kernels.LOG_UNIT)
+    return np.stack([entropy, count**2], axis=1).astype(np.int64)
+
+
+def _steps(sums: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What one pair more adds to these sums over the cells of the symmetric matrix, by the count of pairs so far.
+
+    A pair of two levels adds one to two cells; then, a pair of equal levels adds two to one cell; then, a pair of which
+    a pixel is missing adds nothing.
+    """
+    equal = np.diff(sums[::2], axis=0)
+    unequal = 2 * np.diff(sums[: len(equal) + 1], axis=0)
     return np.concatenate([unequal, equal, np.zeros_like(equal)])

@@ -25,6 +25,10 @@ Rows = tuple[int, int]
 
 COLUMNS = 512
 """Of a buffer; to fill a window anew at its beginning costs as much as a window's width of pixels."""
+CLOSE_UNIT = 1 << 23
+"""Of 1 / (1 + difference^2) as a whole number; 255 of them, a column of the largest window, fit into 32 bits."""
+LOG_UNIT = 1 << 32
+"""Of c ln c as a whole number."""
 _CONTRAST, _DISSIMILARITY, _HOMOGENEITY, _ENERGY, _CORRELATION, _ENTROPY, _ASM = range(7)
 _PAIRS, _SUM, _SQUARES, _GAPS, _GAPS2, _CLOSE = range(6)
 _QUANTITIES = 6
@@ -33,28 +37,20 @@ compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 class Plan(NamedTuple):
-    """What the kernel looks up; a matrix is made of the directions of one group."""
+    """What the kernel looks up."""
 
     levels: int
     """A code of this value is missing."""
     ends: Int64
     """(direction, 2, 2): row and column of both pixels of a pair, in the smallest box around them."""
     boxes: Int64
-    """(direction, 2): how many rows and columns of such boxes a window holds."""
-    groups: Int64
-    """(matrix, 2): first direction, and the one after the last."""
-    possible: Int64
-    """(matrix,): pairs of a window without missing pixels."""
-    closeness: Int32
-    """(levels + 1,): 1 / (1 + difference^2), in units of 1 / ``closeness_unit``."""
-    closeness_unit: float
+    """(direction, 2): how many rows and columns of such boxes a window holds; their product is the possible pairs."""
     empty: UInt32
     """(cell,): the counters of a matrix before anything is counted: where the cell's steps begin."""
     steps: Int64
-    """(count, 2): what one pair more adds to the sums of c ln c, in units of 1 / ``entropy_unit``, and of c^2."""
-    entropy_unit: float
-    logarithms: Float64
-    """(pairs + 1,): of twice the number of pairs."""
+    """(count, 2): what one pair more adds to the sums of c ln c, in units of 1 / :data:`LOG_UNIT`, and of c^2."""
+    one_cell: Int64
+    """(pairs + 1,): c ln c, in the same units, of a matrix that has all its pairs in one cell."""
     features: Int64
     """Their numbers, in the order of the result."""
     counted: bool
@@ -68,86 +64,82 @@ def textures(codes: UInt16, plan: Plan, rows: Rows, out: Float32) -> None:
     The codes (y, x) reach half a window beyond the result on every side.
     """
     directions, height = len(plan.ends), plan.boxes[:, 0].max()
-    reach = codes.shape[0] - out.shape[1]
+    reach = codes.shape[1] - out.shape[2]
     columns = np.empty((directions, _QUANTITIES, COLUMNS + reach), np.int32)
     keys = np.empty((directions, height, COLUMNS + reach), np.uint16)
-    cells = np.empty((directions, len(plan.empty)), np.uint32)
-    for group in range(directions):
-        cells[group] = plan.empty
+    cells = plan.empty.copy()
     sums, counted = np.empty((_QUANTITIES, COLUMNS)), np.zeros((2, COLUMNS), np.int64)
-    total, defined = np.empty((len(plan.features), COLUMNS)), np.empty(COLUMNS, np.bool_)
+    total, lacking = np.empty((len(plan.features), COLUMNS)), np.empty(COLUMNS, np.int64)
     for x0 in range(0, out.shape[2], COLUMNS):
         size = min(COLUMNS, out.shape[2] - x0)
-        piece = codes[:, x0 : x0 + size + reach]
+        part = (x0, x0 + size + reach)
         columns[:] = 0
         for y in range(rows[0], rows[1]):
-            for direction in range(directions):
-                _move_down(piece, plan, direction, y, y == rows[0], columns[direction], keys[direction])
             total[:] = 0
-            defined[:] = True
-            for group in range(len(plan.groups)):
-                begin, end = plan.groups[group]
-                sums[:] = 0
-                for direction in range(begin, end):
-                    _sum_along(columns[direction], plan.boxes[direction, 1], size, sums)
+            lacking[:] = 0
+            for direction in range(directions):
+                height, width = plan.boxes[direction, 0], plan.boxes[direction, 1]
+                _move_down(codes, part, plan, direction, y, y == rows[0], columns[direction], keys[direction])
+                _sum_along(columns[direction], width, size, sums)
                 if plan.counted:
-                    _count_along(keys, plan, begin, end, cells[group], size, counted)
+                    _count_along(keys[direction, :height], width, size, plan.steps, cells, counted)
                 for k in range(size):
-                    defined[k] &= 2 * sums[_PAIRS, k] >= plan.possible[group]
+                    lacking[k] += 1 if 2 * sums[_PAIRS, k] < height * width else 0
                 for f in range(len(plan.features)):
-                    _add_feature(plan.features[f], sums, counted, plan, size, total[f])
-            share = 1.0 / len(plan.groups)
+                    _add_feature(plan.features[f], sums, counted, plan.one_cell, size, total[f])
             for f in range(len(plan.features)):
                 row = out[f, y, x0 : x0 + size]
                 for k in range(size):
-                    row[k] = total[f, k] * share if defined[k] else np.nan
+                    row[k] = total[f, k] / directions if lacking[k] == 0 else np.nan
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _move_down(codes: UInt16, plan: Plan, direction: int, y: int, first: bool, columns: Int32, keys: UInt16) -> None:
+def _move_down(
+    codes: UInt16, part: tuple[int, int], plan: Plan, direction: int, y: int, first: bool, columns: Int32, keys: UInt16
+) -> None:
     """Bring the sums over columns, and the keys of the pairs in the window, to the window that begins at row y."""
     ends, height = plan.ends[direction], plan.boxes[direction, 0]
     if not first:
-        one, other = _ends_of(codes, ends, y - 1)
-        _add_pairs(one, other, plan, np.int32(-1), columns)
+        one, other = _ends_of(codes, part, ends, y - 1)
+        _add_pairs(one, other, plan.levels, np.float32(-1), columns)
     for row in range(y if first else y + height - 1, y + height):
-        one, other = _ends_of(codes, ends, row)
-        _add_pairs(one, other, plan, np.int32(1), columns)
+        one, other = _ends_of(codes, part, ends, row)
+        _add_pairs(one, other, plan.levels, np.float32(1), columns)
         if plan.counted:
             _write_keys(one, other, plan.levels, keys[row % height])
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _ends_of(codes: UInt16, ends: Int64, row: int) -> tuple[UInt16, UInt16]:
-    """The codes of both pixels of all pairs whose boxes begin in a row."""
-    size = codes.shape[1] - max(ends[0, 1], ends[1, 1])
-    one = codes[row + ends[0, 0], ends[0, 1] : ends[0, 1] + size]
-    other = codes[row + ends[1, 0], ends[1, 1] : ends[1, 1] + size]
+def _ends_of(codes: UInt16, part: tuple[int, int], ends: Int64, row: int) -> tuple[UInt16, UInt16]:
+    """The codes of both pixels of all pairs whose boxes begin in a row and lie in a part of the columns."""
+    down, right, other_down, other_right = ends[0, 0], ends[0, 1], ends[1, 0], ends[1, 1]
+    one = codes[row + down, part[0] + right : part[1] - other_right]
+    other = codes[row + other_down, part[0] + other_right : part[1] - right]
     return one, other
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _add_pairs(one: UInt16, other: UInt16, plan: Plan, sign: np.int32, columns: Int32) -> None:
-    """Add what a row of pairs gives to the sums over columns, or take it away."""
-    levels, closeness = np.int32(plan.levels), plan.closeness
+def _add_pairs(one: UInt16, other: UInt16, levels: int, sign: np.float32, columns: Int32) -> None:
+    """Add what a row of pairs gives to the sums over columns, or take it away.
+
+    What a single pair gives is below 2^24, so float32 holds it whole; with integers numba would widen to 64 bits.
+    """
+    missing, unit = np.float32(levels), np.float32(CLOSE_UNIT)
     number, total, squares = columns[_PAIRS], columns[_SUM], columns[_SQUARES]
     gaps, gaps2, close = columns[_GAPS], columns[_GAPS2], columns[_CLOSE]
     for k in range(len(one)):
-        a, b = np.int32(one[k]), np.int32(other[k])
-        known = sign if max(a, b) < levels else np.int32(0)
-        number[k] += known
-        total[k] += known * (a + b)
-        squares[k] += known * (a * a + b * b)
+        a, b = np.float32(one[k]), np.float32(other[k])
+        known = sign if max(a, b) < missing else np.float32(0)
+        number[k] += np.int32(known)
+        total[k] += np.int32(known * (a + b))
+        squares[k] += np.int32(known * (a * a + b * b))
     for k in range(len(one)):
-        a, b = np.int32(one[k]), np.int32(other[k])
-        known = sign if max(a, b) < levels else np.int32(0)
+        a, b = np.float32(one[k]), np.float32(other[k])
+        known = sign if max(a, b) < missing else np.float32(0)
         gap = abs(a - b)
-        gaps[k] += known * gap
-        gaps2[k] += known * gap * gap
-    for k in range(len(one)):
-        a, b = np.int32(one[k]), np.int32(other[k])
-        known = sign if max(a, b) < levels else np.int32(0)
-        close[k] += known * closeness[abs(a - b)]
+        gaps[k] += np.int32(known * gap)
+        gaps2[k] += np.int32(known * gap * gap)
+        close[k] += np.int32(known * np.rint(unit / (np.float32(1) + gap * gap)))
 
 
 @compiled  # type: ignore[untyped-decorator]
@@ -162,7 +154,7 @@ def _write_keys(one: UInt16, other: UInt16, levels: int, keys: UInt16) -> None:
 
 @compiled  # type: ignore[untyped-decorator]
 def _sum_along(columns: Int32, width: int, size: int, sums: Float64) -> None:
-    """Add the sums over windows of some columns."""
+    """Write the sums over windows of some columns."""
     for quantity in range(_QUANTITIES):
         column, out = columns[quantity], sums[quantity]
         running = np.int64(0)
@@ -170,50 +162,46 @@ def _sum_along(columns: Int32, width: int, size: int, sums: Float64) -> None:
             running += column[k]
         for k in range(size):
             running += column[k + width - 1]
-            out[k] += running
+            out[k] = running
             running -= column[k]
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _count_along(keys: UInt16, plan: Plan, begin: int, end: int, cells: UInt32, size: int, counted: Int64) -> None:
-    """Write the sums of c ln c and of c^2 over the cells of each window's matrix; the cells are left empty.
+def _count_along(keys: UInt16, width: int, size: int, steps: Int64, cells: UInt32, counted: Int64) -> None:
+    """Write the sums of c ln c and of c^2 over the cells of each window's matrix; leaves the cells as they were.
 
     A pair that leaves while another of the same cell enters changes nothing: on even ground, most of them.
     """
-    steps, one = plan.steps, np.uint32(1)
+    height, one = len(keys), np.uint32(1)
     logs, squares = np.int64(0), np.int64(0)
-    for direction in range(begin, end):
-        for column in range(plan.boxes[direction, 1]):
-            for row in range(plan.boxes[direction, 0]):
-                key = keys[direction, row, column]
-                count = cells[key]
-                logs += steps[count, 0]
-                squares += steps[count, 1]
-                cells[key] = count + one
+    for column in range(width):
+        for row in range(height):
+            key = keys[row, column]
+            count = cells[key]
+            logs += steps[count, 0]
+            squares += steps[count, 1]
+            cells[key] = count + one
     counted[0, 0], counted[1, 0] = logs, squares
     for k in range(1, size):
-        for direction in range(begin, end):
-            last = k + plan.boxes[direction, 1] - 1
-            for row in range(plan.boxes[direction, 0]):
-                enters, leaves = keys[direction, row, last], keys[direction, row, k - 1]
-                if enters != leaves:
-                    count = cells[enters]
-                    logs += steps[count, 0]
-                    squares += steps[count, 1]
-                    cells[enters] = count + one
-                    count = cells[leaves] - one
-                    logs -= steps[count, 0]
-                    squares -= steps[count, 1]
-                    cells[leaves] = count
+        for row in range(height):
+            enters, leaves = keys[row, k - 1 + width], keys[row, k - 1]
+            if enters != leaves:
+                count = cells[enters]
+                logs += steps[count, 0]
+                squares += steps[count, 1]
+                cells[enters] = count + one
+                count = cells[leaves] - one
+                logs -= steps[count, 0]
+                squares -= steps[count, 1]
+                cells[leaves] = count
         counted[0, k], counted[1, k] = logs, squares
-    for direction in range(begin, end):
-        for row in range(plan.boxes[direction, 0]):
-            for column in range(size - 1, size - 1 + plan.boxes[direction, 1]):
-                cells[keys[direction, row, column]] -= one
+    for row in range(height):
+        for column in range(size - 1, size - 1 + width):
+            cells[keys[row, column]] -= one
 
 
 @compiled  # type: ignore[untyped-decorator]
-def _add_feature(which: int, sums: Float64, counted: Int64, plan: Plan, size: int, total: Float64) -> None:
+def _add_feature(which: int, sums: Float64, counted: Int64, one_cell: Int64, size: int, total: Float64) -> None:
     """Add one feature of one matrix; where it has no pairs, anything."""
     pairs = sums[_PAIRS]
     if which == _CONTRAST:
@@ -224,18 +212,17 @@ def _add_feature(which: int, sums: Float64, counted: Int64, plan: Plan, size: in
             total[k] += sums[_GAPS, k] / pairs[k]
     elif which == _HOMOGENEITY:
         for k in range(size):
-            total[k] += sums[_CLOSE, k] / (plan.closeness_unit * pairs[k])
+            total[k] += sums[_CLOSE, k] / (CLOSE_UNIT * pairs[k])
     elif which == _CORRELATION:
         for k in range(size):
             variance = 2 * pairs[k] * sums[_SQUARES, k] - sums[_SUM, k] * sums[_SUM, k]
             total[k] += 1 - 2 * pairs[k] * sums[_GAPS2, k] / variance if variance > 0 else 1.0
     elif which == _ENTROPY:
         for k in range(size):
-            mean = counted[0, k] / (plan.entropy_unit * 2 * pairs[k])
-            total[k] += max(plan.logarithms[int(pairs[k])] - mean, 0.0)
+            total[k] += (one_cell[int(pairs[k])] - counted[0, k]) / (2 * LOG_UNIT * pairs[k])
     elif which == _ASM:
         for k in range(size):
             total[k] += counted[1, k] / (4 * pairs[k] * pairs[k])
     elif which == _ENERGY:
         for k in range(size):
-            total[k] += np.sqrt(counted[1, k] / (4 * pairs[k] * pairs[k]))
+            total[k] += np.sqrt(counted[1, k]) / (2 * pairs[k])

@@ -244,7 +244,7 @@ def _fitted(path: str, wanted: Stack) -> Fitted:
 
 
 def _surface(path: str | None, geobox: GeoBox) -> tuple[Surface | None, int, list[GroundshiftWarning]]:
-    """The elevation model, and the side of the squares, in pixels of the grid, that it is smoothed over: 1, not at all."""
+    """The elevation model, and the side of the squares in pixels of the grid that it is smoothed over (1: it is not)."""
     if path is None:
         return None, 1, []
     surface = Surface.open(path, "elevation model")
