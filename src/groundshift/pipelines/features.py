@@ -19,11 +19,12 @@ from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
-from groundshift.features.stack import Fitted
+from groundshift.features import proximity
+from groundshift.features.stack import ROADS, ROADS_LIMIT_M, Fitted
 from groundshift.io import opening, vector
 from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
-from groundshift.model.grid import Window, blocks, crop
+from groundshift.model.grid import Window, blocks
 from groundshift.model.scene import Checked
 from groundshift.pipelines import features_blocks, features_fit, features_plan, mosaic_layers, running
 from groundshift.pipelines.features_blocks import Compose, Compute, SceneStack
@@ -312,15 +313,23 @@ def _inside(state: Run) -> Planes | None:
 
 
 def _layers(state: Run) -> tuple[tuple[str, Planes], ...]:
-    """Vectors as planes on the working grid."""
+    """Roads as planes on the working grid: where they are, and how far."""
     grid, roads = state.plan.grid, state.job.stack.roads
     if roads is None:
         return ()
-    shapes = vector.read_lines(roads, grid)
-    planes = Planes.create(state.work / "roads.bin", (1, *grid.shape), "uint8")
-    for part in blocks(tuple(grid.shape), _ROWS):
-        planes.write(part, vector.burn(shapes, crop(grid, part)), 0)
-    return (("roads", planes),)
+    sides = features_plan.mean_sides_m(grid)
+    halo = proximity.halo_px(sides, ROADS_LIMIT_M)
+    padded = grid.pad(halo)
+    shapes = vector.read_lines(roads, padded)
+    shape = (int(grid.shape[0]), int(grid.shape[1]))
+    touched = Planes.create(state.work / "roads.bin", (1, *shape), "uint8")
+    near = Planes.create(state.work / "roads-distance.bin", (1, *shape), "float32")
+    for part in blocks(shape, _ROWS):
+        burnt = vector.burn(shapes, padded[part.y0 : part.y1 + 2 * halo, :])
+        inner = (slice(halo, halo + part.shape[0]), slice(halo, halo + part.shape[1]))
+        touched.write(part, burnt[inner], 0)
+        near.write(part, proximity.distance(burnt, sides, ROADS_LIMIT_M)[inner], 0)
+    return tuple(zip(ROADS, (touched, near), strict=True))
 
 
 def scene_shares(state: Run) -> list[float]:

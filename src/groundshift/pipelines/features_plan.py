@@ -200,11 +200,12 @@ def _is_cut(scene: Scene) -> bool:
 def _bands(wanted: Stack, readers: Sequence[Reader], job: FeaturesJob) -> tuple[str, ...]:
     """Bands to read, and those of 10 m that guide the others, where all scenes have them."""
     for reader in readers:
+        scene = reader.scene
         for band in wanted.bands:
-            if band not in reader.scene.bands:
+            if band not in scene.bands:
                 raise MissingInputError(
-                    f"{reader.scene.name} has no {band}, which {', '.join(wanted.users(band)[:4])} need: it has "
-                    f"{', '.join(reader.scene.bands) or 'no bands'}; name other --features, or leave the scene out."
+                    f"{scene.name} has no {band}, which is needed for {', '.join(wanted.users(band)[:4])}: it has "
+                    f"{', '.join(scene.bands) or 'no bands'}; name other --features, or leave the scene out."
                 )
     guides = [band for band in GUIDES if all(band in reader.scene.bands for reader in readers)]
     if not wanted.bands and not guides:
@@ -244,7 +245,7 @@ def _fitted(path: str, wanted: Stack) -> Fitted:
 
 
 def _surface(path: str | None, geobox: GeoBox) -> tuple[Surface | None, int, list[GroundshiftWarning]]:
-    """The elevation model, and the side of the squares in pixels of the grid that it is smoothed over (1: it is not)."""
+    """The elevation model, and the side in pixels of the squares that it is smoothed over (1: it is not)."""
     if path is None:
         return None, 1, []
     surface = Surface.open(path, "elevation model")
@@ -379,3 +380,9 @@ def pixel_sides_m(grid: GeoBox) -> tuple[NDArray[np.float64] | float, float]:
         return width * unit, height * unit
     rows = grid.affine.f + grid.affine.e * (np.arange(grid.shape[0]) + 0.5)
     return width * METRES_PER_DEGREE * np.cos(np.radians(rows)), height * unit
+
+
+def mean_sides_m(grid: GeoBox) -> tuple[float, float]:
+    """Height and width of the pixels in the middle of a grid, in metres."""
+    width, height = pixel_sides_m(grid)
+    return height, float(np.median(width))

@@ -71,6 +71,8 @@ def _drawn(card: BandCard) -> tuple[Picture, str]:
         known &= card.values >= 0
     else:
         low, high = (float(each) for each in np.percentile(card.values[known], _PERCENTILES))
+        if low == high:
+            low, high = float(card.values[known].min()), float(card.values[known].max())
         colors = _GREY if card.unit == "reflectance" else _RAMP
     share = np.where(known, (card.values - low) / (high - low if high > low else 1.0), 0)
     table = _table(colors)
