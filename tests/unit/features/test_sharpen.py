@@ -249,4 +249,4 @@ def test_options_that_cannot_be_are_refused(field: str, value: object) -> None:
 def test_the_halo_is_that_of_two_windows() -> None:
     assert halo_coarse_px() == 4
     assert halo_coarse_px(SharpenOptions(radius=1)) == 2
-    assert module.kernels.REACH <= halo_coarse_px(SharpenOptions(radius=1))
+    assert halo_coarse_px(SharpenOptions(radius=1)) >= module.kernels.REACH
