@@ -37,7 +37,7 @@ def arrays(**other: float) -> dict[str, np.ndarray]:
 def test_every_index_is_its_formula(name: str) -> None:
     assert set(BY_HAND) == set(indices.INDICES)
     found = indices.compute(name, arrays())
-    assert found.dtype == np.float32 and found.shape == (2, 3)
+    assert (found.dtype, found.shape) == (np.float32, (2, 3))
     np.testing.assert_allclose(found, BY_HAND[name], rtol=1e-5)
 
 

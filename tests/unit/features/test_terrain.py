@@ -32,8 +32,8 @@ def test_a_plane_slopes_the_same_everywhere_and_faces_downhill(east: float, sout
 
 def test_flat_ground_faces_nowhere() -> None:
     found = terrain.terrain(plane(0, 0), 10.0, 10.0)
-    assert (found.slope == 0).all() and (found.aspect == terrain.FLAT).all()
-    assert (found.aspect_sin == 0).all() and (found.aspect_cos == 0).all()
+    for name, value in {"slope": 0, "aspect": terrain.FLAT, "aspect_sin": 0, "aspect_cos": 0}.items():
+        assert (getattr(found, name) == value).all()
 
 
 def test_the_weights_are_those_of_horn() -> None:
