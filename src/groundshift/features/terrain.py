@@ -117,13 +117,16 @@ _PERIODIC, _APART = 0.6, 0.5
 """Correlation of a profile of steps with itself, shifted by a period, and by how much it is less for a shorter shift:
 profiles of smooth ground resemble themselves ever less."""
 
+_FLAT_SHARE, _NO_STEP = 0.25, 0.2
+"""Of the steps of a staircase at least this share is less than that part of their mean."""
+
 
 def _period(steps: NDArray[np.float64], axis: int) -> int:
     """Distance at which a profile of steps comes again; 1: at none."""
     known = np.isfinite(steps)
     profile = np.where(known, steps, 0).sum(axis) / np.maximum(known.sum(axis), 1)
     around = profile - profile.mean()
-    if not len(profile) or np.abs(around).max() <= 1e-6 * profile.max():
+    if not len(profile) or np.quantile(profile, _FLAT_SHARE) > _NO_STEP * profile.mean() or not profile.any():
         return 1
     lags = range(1, min(_MOST_PERIOD_PX, len(profile) // 3) + 1)
     alike = np.array([_correlation(around[:-lag], around[lag:]) for lag in lags])

@@ -314,14 +314,11 @@ def _inside(state: Run) -> Planes | None:
 
 def _layers(state: Run) -> tuple[tuple[str, Planes], ...]:
     """Roads as planes on the working grid: where they are, and how far."""
-    grid, roads = state.plan.grid, state.job.stack.roads
-    if roads is None:
+    grid, shapes = state.plan.grid, state.plan.roads
+    if shapes is None:
         return ()
-    sides = features_plan.mean_sides_m(grid)
-    halo = proximity.halo_px(sides, ROADS_LIMIT_M)
-    padded = grid.pad(halo)
-    shapes = vector.read_lines(roads, padded)
-    shape = (int(grid.shape[0]), int(grid.shape[1]))
+    shape, padded = (int(grid.shape[0]), int(grid.shape[1])), features_plan.around_roads(grid)
+    sides, halo = features_plan.mean_sides_m(grid), (padded.shape[0] - grid.shape[0]) // 2
     touched = Planes.create(state.work / "roads.bin", (1, *shape), "uint8")
     near = Planes.create(state.work / "roads-distance.bin", (1, *shape), "float32")
     for part in blocks(shape, _ROWS):

@@ -15,6 +15,10 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 class StackSection(Section):
     """What the stack holds, and on which grid."""
 
@@ -46,7 +50,7 @@ class TextureSection(Section):
     """Grey levels, between the 1st and the 99th percentile of the whole image."""
     distance: Annotated[int, Field(ge=1, le=16)] = 1
     """Pixels between the two of a pair."""
-    directions: Literal[1, 2, 4] = 4
+    directions: Annotated[Literal[1, 2, 4], BeforeValidator(_whole)] = 4
     """Directions that are averaged: 4 (0, 45, 90, 135 degrees), 2 (0, 90) or 1 (0)."""
     fitted: str | None = None
     """The manifest of another stack, whose components and grey levels are used, so that the two can be compared."""

@@ -29,7 +29,7 @@ from groundshift.errors import (
     TerrainWarning,
     UsageError,
 )
-from groundshift.features import indices, sharpen, stack
+from groundshift.features import indices, proximity, sharpen, stack
 from groundshift.features.sharpen import SharpenOptions
 from groundshift.features.stack import Fitted, Stack
 from groundshift.features.terrain import repetition_px
@@ -85,6 +85,8 @@ class FeaturesPlan:
     surface: Surface | None
     smoothing_px: int
     """Side of the squares that elevation is smoothed over; 1: it is not."""
+    roads: NDArray[np.object_] | None
+    """Lines in the coordinates of the grid."""
     fitted: Fitted | None
     """Of another stack."""
     notes: tuple[GroundshiftWarning, ...]
@@ -154,6 +156,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
         sharpening=options,
         surface=surface,
         smoothing_px=smoothing,
+        roads=None if job.stack.roads is None else vector.read_lines(job.stack.roads, around_roads(geobox)),
         fitted=None if job.texture.fitted is None else _fitted(job.texture.fitted, wanted),
         notes=(*notes, *staircase, *_odd(whole)),
     )
@@ -370,6 +373,11 @@ def _group(
             area=None,
         ),
     )
+
+
+def around_roads(grid: GeoBox) -> GeoBox:
+    """A grid with as much around it as distances to roads reach."""
+    return grid.pad(proximity.halo_px(mean_sides_m(grid), stack.ROADS_LIMIT_M))
 
 
 def pixel_sides_m(grid: GeoBox) -> tuple[NDArray[np.float64] | float, float]:
