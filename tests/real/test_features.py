@@ -1,78 +1,62 @@
-"""Stacks of features of real scenes."""
+"""Textures and principal components of a real scene: sea that is even, fields, towns, and a rim without data."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.feature import graycomatrix, graycoprops
+from sklearn.decomposition import PCA
 
-from groundshift.cli.main import _groundshift, guarded
+from groundshift.features.components import apply, fit, merge, summarise
+from groundshift.features.texture import MISSING, GlcmOptions, glcm, quantise
+from groundshift.io.opening import open_scene
+from groundshift.model.scene import OpenOptions
 
-
-def stack(out: Path, *argv: object) -> dict[str, np.ndarray]:
-    assert guarded(_groundshift, ["features", *map(str, argv), "--out", str(out), "--quiet"], "groundshift") == 0
-    with rasterio.open(out) as file:
-        return dict(zip(file.descriptions, file.read(), strict=True))
-
-
-@pytest.fixture(autouse=True)
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything in this process."""
-    from groundshift.execution.pool import Pool
-    from groundshift.pipelines import features
-
-    monkeypatch.setattr(features, "Pool", lambda _workers, **options: Pool(0, **options))
+BANDS = ["B02", "B03", "B04", "B08", "B11", "B12"]
 
 
-def test_a_crop_whose_pixels_of_20_and_60_m_begin_before_those_of_10_m(shared_data: Path, tmp_path: Path) -> None:
-    product = next((shared_data / "safe").glob("*T33SVB*.SAFE"))
-    found = stack(tmp_path / "stack.tif", product, "--clouds", "none", "--plot", tmp_path / "bands.png")
-    assert len(found) == 17
-    assert all(np.isfinite(band).mean() > 0.99 for band in found.values())
-    for band, metres in (("B05", 20), ("B8A", 20), ("B12", 20), ("B09", 60)):
-        with rasterio.open(next(product.rglob(f"*_{band}_{metres}m.jp2"))) as file:
-            coarse = file.read(1) / 1e4
-        # The first column of 10 m is the second within the first coarse pixel.
-        factor = metres // 10
-        fine = found[band][:, factor - 1 :]
-        rows, columns = fine.shape[0] // factor, fine.shape[1] // factor
-        cells = fine[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-        means, known = cells.mean(axis=(1, 3)), np.isfinite(cells).all(axis=(1, 3))
-        np.testing.assert_allclose(means[known], coarse[:rows, 1 : columns + 1][known], atol=2e-5)
-    assert np.nanmedian(found["NDVI"]) == pytest.approx(0.54, abs=0.15)
-    assert (tmp_path / "bands.png").stat().st_size > 100_000
+@pytest.fixture(scope="module")
+def scene(shared_data: Path) -> NDArray[np.float32]:
+    reader = open_scene(shared_data / "aquileia-2019", OpenOptions(scale=65535))
+    pixels = reader.read(BANDS, reader.scene.bands["B08"].geobox)
+    return np.where(pixels.valid, pixels.dn / np.float32(65535), np.float32(np.nan)).astype(np.float32)
 
 
-def test_an_export_that_carries_the_offset_still_and_enlarged_elevation(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = shared_data / "amazon-polygons"
-    argv: list[Any] = [folder / "sen2.tif", "--dem", folder / "srtm_sen2.tif"]
-    refused = ["features", *map(str, argv), "--out", str(tmp_path / "no.tif"), "--quiet"]
-    assert guarded(_groundshift, refused, "groundshift") == 65
-    assert "--trust" in capsys.readouterr().err
-    found = stack(tmp_path / "stack.tif", *argv, "--trust", "pixels")
-    assert list(found)[-3:] == ["DEM", "slope", "aspect"]
-    assert len(found) == 20
-    assert all(np.isfinite(band).all() for band in found.values())
-    assert np.median(found["NDVI"]) > 0.8, "forest, once the offset is off"
-    assert "squares of 9" in capsys.readouterr().err
-    assert np.percentile(found["slope"], 99) < 12, "walls of a staircase are steeper"
-    record = json.loads((tmp_path / "stack.manifest.json").read_text())
-    assert any(line.startswith("Terrain") for line in record["warnings"])
+def test_textures_of_the_near_infrared_are_scikit_images(scene: NDArray[np.float32]) -> None:
+    band = scene[BANDS.index("B08")]
+    low, high = np.nanpercentile(band, [1, 99])
+    levels, options = quantise(band, low, high, 32), GlcmOptions()
+    found = glcm(levels, options)
+    rng, compared = np.random.default_rng(0), 0
+    while compared < 40:
+        y, x = (int(rng.integers(3, length - 3)) for length in band.shape)
+        window = levels[y - 3 : y + 4, x - 3 : x + 4]
+        if (window == MISSING).any():
+            continue
+        matrices = graycomatrix(window, [1], np.deg2rad(options.angles), 32, symmetric=True, normed=True)
+        expected = [graycoprops(matrices, {"asm": "ASM"}.get(name, name)).mean() for name in options.features]
+        np.testing.assert_allclose(found[:, y, x], expected, rtol=1e-5, atol=1e-5)
+        compared += 1
+    beyond = ndimage.minimum_filter(levels, 7) == MISSING
+    assert beyond.any()
+    assert np.isnan(found[:, beyond]).all()
+    within = ndimage.maximum_filter(levels, 7, mode="constant", cval=MISSING) < MISSING
+    assert np.isfinite(found[:, within]).all()
 
 
-def test_the_scene_of_the_how_to(shared_data: Path, tmp_path: Path) -> None:
-    wanted = ("--features", "default,S2REP,glcm:B8:entropy+correlation", "--scale", "65535")
-    found = stack(tmp_path / "stack.tif", shared_data / "sundarbans-2020", *wanted)
-    assert len(found) == 20
-    seen = np.isfinite(found["B08"])
-    assert 0.8 < seen.mean() < 1
-    water = found["MNDWI"] > 0.3
-    assert np.nanmean(found["NDVI"][water]) < 0 < np.nanmean(found["NDVI"][seen & ~water])
-    assert np.nanmin(found["S2REP"]) >= 690
-    assert np.nanmean(found["glcm_B08_entropy"][water]) < np.nanmean(found["glcm_B08_entropy"])
+def test_components_of_strips_are_scikit_learns_of_the_whole(scene: NDArray[np.float32]) -> None:
+    valid = np.isfinite(scene).all(axis=0)
+    total = summarise(scene[:, :100], valid[:100])
+    for top in range(100, scene.shape[1], 100):
+        total = merge(summarise(scene[:, top : top + 100], valid[top : top + 100]), total)
+    found, theirs = fit(total), PCA().fit(scene[:, valid].T.astype(float))
+    np.testing.assert_allclose(found.variance_ratio, theirs.explained_variance_ratio_, rtol=1e-6)
+    cosines = np.abs(np.sum(found.loadings * theirs.components_, axis=1))
+    np.testing.assert_allclose(cosines, 1, atol=1e-9)
+    planes = apply(found, scene, 3)
+    np.testing.assert_array_equal(np.isnan(planes).any(axis=0), ~valid)
+    assert found.variance_ratio[0] > 0.6
