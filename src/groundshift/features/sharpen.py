@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,10 @@ MISSING, NEAREST, SMOOTH, GUIDED = kernels.MISSING, kernels.NEAREST, kernels.SMO
 _CODES: dict[Rung, int] = {"nearest": NEAREST, "smooth": SMOOTH, "guided": GUIDED}
 _TRIAL_FACTOR = 2
 _TRIAL_PIXELS = 100
-"""Coarse pixels of a trial below which it decides nothing."""
+"""Pixels of a trial below which it decides nothing."""
+_CONFIRMED = 1 / 3
+"""Least share of the detail that a trial must confirm. It is 1 where a relation holds and about 0 where there is none;
+an instrument's blur of the bands, which the fine detail does not have, took it down to 0.5 (benchmarks/sharpening.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +90,14 @@ class Sharpened:
 
 @dataclass(frozen=True)
 class Trial:
-    """How well bands that were made coarser come back, each number for one band."""
+    """What became of bands that were made coarser and sharpened again, each number for one band."""
 
-    guided: tuple[float, ...]
-    """Sum of squared errors of the guided rung."""
-    smooth: tuple[float, ...]
-    """Sum of squared errors of the smooth rung, over the same pixels."""
+    detail: tuple[float, ...]
+    """Sum of squares of the detail: of what the guided rung adds to the smooth one."""
+    confirmed: tuple[float, ...]
+    """Sum of products of that detail and of what the smooth one truly lacks."""
     pixels: tuple[int, ...]
-    """Coarse pixels that were compared."""
+    """Pixels that were compared."""
 
 
 def halo_coarse_px(options: SharpenOptions | None = None) -> int:
@@ -137,9 +140,9 @@ def sharpen(coarse: Float32, fine: Float32, factor: int, options: SharpenOptions
 
 
 def summarise(coarse: Float32, fine: Float32, factor: int, options: SharpenOptions | None = None) -> Trial:
-    """Try the two upper rungs on a block one scale coarser, where the answer is known: on the coarse bands themselves.
+    """Try the guided rung on a block one scale coarser, where the answer is known: on the coarse bands themselves.
 
-    The coarse bands are made coarser by 2, sharpened with the fine bands averaged to the resolution they had, and
+    The coarse bands are made coarser by 2, sharpened with the fine bands averaged to the resolution that they had, and
     compared with what they were. Pixels that could not be guided are not counted.
 
     Args:
@@ -153,14 +156,11 @@ def summarise(coarse: Float32, fine: Float32, factor: int, options: SharpenOptio
     guide = np.where(whole, guide, np.float32(np.nan))[:, :height, :width]
     coarser = np.stack([_mean_or_nan(band, _TRIAL_FACTOR) for band in known])
     guided = sharpen(coarser, guide, _TRIAL_FACTOR, options)
-    smooth = sharpen(coarser, guide, _TRIAL_FACTOR, replace(options, rungs=("smooth",) * len(known)))
-    compared = guided.used == GUIDED
-    at = compared.repeat(_TRIAL_FACTOR, axis=1).repeat(_TRIAL_FACTOR, axis=2)
-    return Trial(
-        tuple(_squares(guided.values, known, at)),
-        tuple(_squares(smooth.values, known, at)),
-        tuple(int(n) for n in at.sum(axis=(1, 2))),
-    )
+    smooth = sharpen(coarser, guide, _TRIAL_FACTOR, replace(options, rungs=("smooth",) * len(known))).values
+    at = (guided.used == GUIDED).repeat(_TRIAL_FACTOR, axis=1).repeat(_TRIAL_FACTOR, axis=2)
+    detail = np.where(at, guided.values.astype(np.float64) - smooth, 0)
+    lacking = np.where(at, known.astype(np.float64) - smooth, 0)
+    return Trial(_sums(detail * detail), _sums(detail * lacking), _sums(at, int))
 
 
 def merge(first: Trial, second: Trial) -> Trial:
@@ -170,21 +170,21 @@ def merge(first: Trial, second: Trial) -> Trial:
             f"trials of {len(first.pixels)} and {len(second.pixels)} bands do not go together: expected the same bands."
         )
     return Trial(
-        tuple(a + b for a, b in zip(first.guided, second.guided, strict=True)),
-        tuple(a + b for a, b in zip(first.smooth, second.smooth, strict=True)),
+        tuple(a + b for a, b in zip(first.detail, second.detail, strict=True)),
+        tuple(a + b for a, b in zip(first.confirmed, second.confirmed, strict=True)),
         tuple(a + b for a, b in zip(first.pixels, second.pixels, strict=True)),
     )
 
 
 def choose(trial: Trial, options: SharpenOptions | None = None) -> SharpenOptions:
-    """Return the options with the rung of each band that came back with the smaller error.
+    """Return the options with a rung for each band: smooth where the trial confirms less than a third of the detail.
 
     Where fewer than 100 pixels could be compared a band stays guided. Choose once for a whole image: then blocks of
     it agree.
     """
     rungs: list[Rung] = [
-        "smooth" if pixels >= _TRIAL_PIXELS and guided >= smooth else "guided"
-        for guided, smooth, pixels in zip(trial.guided, trial.smooth, trial.pixels, strict=True)
+        "smooth" if pixels >= _TRIAL_PIXELS and confirmed < _CONFIRMED * detail else "guided"
+        for detail, confirmed, pixels in zip(trial.detail, trial.confirmed, trial.pixels, strict=True)
     ]
     return replace(options or SharpenOptions(), rungs=tuple(rungs))
 
@@ -239,6 +239,5 @@ def _slopes(
     return slopes
 
 
-def _squares(values: Float32, known: Float32, at: NDArray[np.bool_]) -> list[float]:
-    error = np.where(at, values.astype(np.float64) - known, 0)
-    return [float(square) for square in (error**2).sum(axis=(1, 2))]
+def _sums(image: NDArray[Any], kind: type = float) -> tuple[Any, ...]:
+    return tuple(kind(total) for total in image.sum(axis=(1, 2)))

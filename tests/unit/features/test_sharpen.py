@@ -175,18 +175,20 @@ def test_the_trial_is_walds_protocol_one_scale_coarser() -> None:
     trial = summarise(coarse, fine, 2)
     halves, guide = block_means(coarse, 2).astype(np.float32), block_means(fine, 2).astype(np.float32)
     guided = sharpen(halves, guide, 2)
-    smooth = sharpen(halves, guide, 2, SharpenOptions(rungs=("smooth", "smooth")))
+    smooth = sharpen(halves, guide, 2, SharpenOptions(rungs=("smooth", "smooth"))).values.astype(np.float64)
     at = (guided.used == GUIDED).repeat(2, 1).repeat(2, 2)
-    for found, image in ((trial.guided, guided), (trial.smooth, smooth)):
-        np.testing.assert_allclose(found, np.square(np.where(at, image.values - coarse, 0)).sum(axis=(1, 2)), rtol=1e-4)
+    detail, lacking = (np.where(at, image - smooth, 0) for image in (guided.values, coarse))
+    np.testing.assert_allclose(trial.detail, (detail**2).sum(axis=(1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(trial.confirmed, (detail * lacking).sum(axis=(1, 2)), rtol=1e-6)
     assert trial.pixels == tuple(at.sum(axis=(1, 2)))
 
 
 def test_trials_add_up_and_decide_nothing_on_few_pixels() -> None:
-    good, bad = Trial((1.0,), (2.0,), (80,)), Trial((9.0,), (2.0,), (80,))
-    assert merge(good, bad) == merge(bad, good) == Trial((10.0,), (4.0,), (160,))
+    good, bad = Trial((2.0,), (1.5,), (80,)), Trial((5.0,), (0.5,), (80,))
+    assert merge(good, bad) == merge(bad, good) == Trial((7.0,), (2.0,), (160,))
     assert choose(bad).rungs == ("guided",)
     assert choose(merge(good, bad), SharpenOptions(radius=3)) == SharpenOptions(radius=3, rungs=("smooth",))
+    assert choose(Trial((5.0,), (2.0,), (160,))).rungs == ("guided",)
     with pytest.raises(InputError, match="1 and 2 bands"):
         merge(good, Trial((1.0, 1.0), (1.0, 1.0), (9, 9)))
 
@@ -196,7 +198,7 @@ def test_a_trial_ignores_the_rungs_it_is_given_and_what_is_missing() -> None:
     coarse[0, 4:9, 4:9] = np.nan
     given = summarise(coarse, fine, 2, SharpenOptions(rungs=("nearest", "nearest")))
     assert given == summarise(coarse, fine, 2)
-    assert np.isfinite(given.guided).all()
+    assert np.isfinite([given.detail, given.confirmed]).all()
     assert given.pixels[0] < summarise(ground(11, 2, (17, 21))[0], fine, 2).pixels[0]
 
 
