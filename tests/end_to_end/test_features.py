@@ -183,10 +183,10 @@ def test_the_default_stack_of_two_tiles_of_one_day(products: dict[str, Path], ru
         assert file.transform.almost_equals(Affine(10, 0, LEFT, 0, -10, TOP))
     with Image.open(tmp_path / "bands.png") as picture:
         assert picture.width > 1000
-    item = json.loads((tmp_path / "stack.json").read_text())
+    item = json.loads((tmp_path / "stack.item.json").read_text())
     assert len(item["assets"]["stack"]["bands"]) == 20
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".groundshift.lock")} == {
-        "dem.tif", "stack.tif", "stack.json", "stack.manifest.json", "bands.png",
+        "dem.tif", "stack.tif", "stack.item.json", "stack.manifest.json", "bands.png",
     }  # fmt: skip
 
 

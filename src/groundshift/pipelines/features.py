@@ -150,6 +150,8 @@ def _check_names(job: FeaturesJob) -> None:
             continue
         if Path(name).is_dir():
             raise OutputError(f"cannot write {name}: it is a folder; choose another name.")
+        if flag == "--plot" and not Path(name).parent.is_dir():
+            raise OutputError(f"cannot write {name}: there is no folder {Path(name).parent}.")
         if any(text is not None and os.path.realpath(name) == os.path.realpath(text) for text in given):
             raise UsageError(f"{flag} is {name!r}, which is read: choose another name.")
 

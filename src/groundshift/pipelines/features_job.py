@@ -25,7 +25,7 @@ class StackSection(Section):
     features: Annotated[str, Field(min_length=1)] = "default"
     """Bands of the stack in file order: default (the twenty), or a list such as B2,B8,NDVI,slope,pca:1-3,
     glcm:B8:entropy+contrast."""
-    indices: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    indices: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
     """Indices of your own, such as GNDVI=(B8-B3)/(B8+B3), to be named in the list."""
     dem: str | None = None
     """Elevation model, a raster in metres."""

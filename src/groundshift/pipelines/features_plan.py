@@ -167,7 +167,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
 
 def _stack(job: FeaturesJob) -> tuple[Stack, list[GroundshiftWarning]]:
     """The features, with those left out that the default list has and that there is no file for."""
-    known = dict(indices.INDICES) | {each.name: each for each in map(indices.parse, job.stack.indices)}
+    known = dict(indices.INDICES) | {each.name: each for each in map(indices.parse, job.stack.indices or ())}
     notes: list[GroundshiftWarning] = []
     found = stack.parse(job.stack.features, known, terrain=job.stack.dem is not None)
     is_default = "default" in [word.strip().lower() for word in job.stack.features.split(",")]
