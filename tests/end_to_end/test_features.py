@@ -22,6 +22,8 @@ from groundshift.cli.main import _groundshift, guarded
 from groundshift.features import components, indices, terrain, texture
 from groundshift.features.stack import BAND_NAMES
 from groundshift.features.texture import GlcmOptions
+from groundshift.io.stacks import StackFile, read_legend
+from groundshift.model.cloudmask import LEGEND
 from groundshift.model.grid import Window
 from groundshift.testing.safe import write_safe
 from groundshift.testing.scenes import DateOptions, SceneOptions, SyntheticScene
@@ -176,6 +178,12 @@ def test_the_default_stack_of_two_tiles_of_one_day(products: dict[str, Path], ru
     assert found["DEM"][10, 10] == pytest.approx(300 + 40 * np.sin(4.5 / 9) * np.cos(4.5 / 7), abs=0.1)
     assert summary["sharpened"] == ["B05", "B06", "B07", "B8A", "B11", "B12", "B09"]
     assert cog_validate(str(out), quiet=True)[0]
+    file = StackFile.open(str(out))
+    assert file.names == tuple(found)
+    np.testing.assert_array_equal(
+        file.read(Window(10, 40, 100, 170), (2, 18)),
+        np.stack([found[name][10:40, 100:170] for name in ("B04", "slope")]),
+    )
     with rasterio.open(out) as file:
         assert np.isnan(file.nodata)
         assert (file.units[0], file.units[18]) == ("reflectance", "degrees")
@@ -331,6 +339,7 @@ def test_a_run_that_was_interrupted_goes_on(run: Run, tmp_path: Path, monkeypatc
         (("--dem", "{dem}"), 65, "does not overlap"),
         (("--window", "4"), 2, "--window"),
         (("--index", "X=import os", "--features", "X"), 2, "cannot be read"),
+        (("--index", "slope=B8-B4"), 2, "cannot be called slope"),
         (("--out", "stack.png"), 2, "--out"),
         (("--fitted", "{west}", "--features", "pca:1"), 64, "no manifest"),
         (("--aoi", "POLYGON((0 0,1 0,1 1,0 0))"), 65, "does not overlap"),
@@ -367,9 +376,6 @@ def test_a_picture_of_a_map_with_its_legend(products: dict[str, Path], tmp_path:
     mask, picture = tmp_path / "clouds.tif", tmp_path / "map.png"
     assert guarded(_groundshift, ["clouds", str(products["west"]), "--out", str(mask), "--quiet"], "groundshift") == 0
     assert guarded(_groundshift, ["plot", "map", str(mask), "--out", str(picture), "--quiet"], "groundshift") == 0
-    from groundshift.io.stacks import read_legend
-    from groundshift.model.cloudmask import LEGEND
-
     assert [(each.code, each.name, each.color) for each in read_legend(str(mask))] == [
         (each.code, each.name, each.color) for each in LEGEND
     ]

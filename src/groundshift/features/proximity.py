@@ -29,4 +29,4 @@ def distance(things: NDArray[np.bool_], sides_m: tuple[float, float], limit_m: f
     """
     if not things.any():
         return np.full(things.shape, limit_m, np.float32)
-    return np.minimum(distance_transform_edt(~things, sampling=sides_m), limit_m).astype(np.float32)
+    return np.asarray(np.minimum(distance_transform_edt(~things, sampling=sides_m), limit_m), np.float32)

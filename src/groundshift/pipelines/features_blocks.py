@@ -178,7 +178,7 @@ class Sum:
 def moments(work: Sum) -> Moments:
     """Moments of the bands of a block. A task for a worker."""
     values = np.asarray(work.reflectance.read(work.window, work.bands), np.float32)
-    return components.summarise(values, np.isfinite(values).all(axis=0))
+    return components.summarise(values, np.asarray(np.isfinite(values).all(axis=0)))
 
 
 # ---- features ------------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ def _drawn(card: BandCard) -> tuple[Picture, str]:
     known = np.isfinite(card.values)
     if not known.any():
         return np.broadcast_to(np.array(_MISSING, np.uint8), (*card.values.shape, 3)).copy(), "no data"
+    colors: Sequence[tuple[int, int, int]]
     if card.circular:
         low, high, colors = 0.0, 360.0, _CIRCLE
         known &= card.values >= 0
