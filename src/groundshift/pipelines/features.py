@@ -26,7 +26,7 @@ from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks
 from groundshift.model.scene import Checked
-from groundshift.pipelines import features_blocks, features_fit, features_plan, mosaic_layers, running
+from groundshift.pipelines import features_blocks, features_fit, features_grid, features_plan, mosaic_layers, running
 from groundshift.pipelines.features_blocks import Compose, Compute, SceneStack
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.features_plan import FeaturesPlan
@@ -67,7 +67,7 @@ class Run(Running[FeaturesJob]):
     @property
     def guides(self) -> tuple[int, ...]:
         """Bands of the finest grid that guide the others."""
-        return tuple(i for i, band in enumerate(self.plan.groups[0].bands) if band in features_plan.GUIDES)
+        return tuple(i for i, band in enumerate(self.plan.groups[0].bands) if band in features_grid.GUIDES)
 
     @cached_property
     def area_px(self) -> int:
@@ -319,8 +319,8 @@ def _layers(state: Run) -> tuple[tuple[str, Planes], ...]:
     grid, shapes = state.plan.grid, state.plan.roads
     if shapes is None:
         return ()
-    shape, padded = (int(grid.shape[0]), int(grid.shape[1])), features_plan.around_roads(grid)
-    sides, halo = features_plan.mean_sides_m(grid), (padded.shape[0] - grid.shape[0]) // 2
+    shape, padded = (int(grid.shape[0]), int(grid.shape[1])), features_grid.around_roads(grid)
+    sides, halo = features_grid.mean_sides_m(grid), (padded.shape[0] - grid.shape[0]) // 2
     touched = Planes.create(state.work / "roads.bin", (1, *shape), "uint8")
     near = Planes.create(state.work / "roads-distance.bin", (1, *shape), "float32")
     for part in blocks(shape, _ROWS):

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -29,16 +28,17 @@ from groundshift.errors import (
     TerrainWarning,
     UsageError,
 )
-from groundshift.features import indices, proximity, sharpen, stack
+from groundshift.features import indices, sharpen, stack
 from groundshift.features.sharpen import SharpenOptions
 from groundshift.features.stack import Fitted, Stack
 from groundshift.features.terrain import repetition_px
 from groundshift.features.texture import GlcmOptions
 from groundshift.io import reproject, vector
 from groundshift.io.surface import Surface
-from groundshift.model.grid import METRES_PER_DEGREE, Window, metres_per_unit, pixel_size_m, window_of
+from groundshift.model.grid import Window, pixel_size_m, window_of
 from groundshift.model.scene import Reader, Scene
-from groundshift.pipelines import mosaic_plan
+from groundshift.pipelines import features_grid, mosaic_plan
+from groundshift.pipelines.features_grid import Group
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.mosaic_job import CloudsSection, MosaicGridSection, MosaicJob, MosaicOutputSection
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
@@ -46,22 +46,8 @@ from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-GUIDES = ("B02", "B03", "B04", "B08")
-"""Bands of 10 m, which guide the coarser ones."""
 _UNMASKED = "plain rasters without scene classes are taken as they are, with what clouds they have:"
-_NEAR = 1e-3
 _SAMPLE_PX = 512
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Group:
-    """Bands that are read on one grid: the working grid, or one of pixels ``factor`` times as long."""
-
-    factor: int
-    bands: tuple[str, ...]
-    job: MosaicJob
-    plan: MosaicPlan
-    """Its grid, and the scenes with the part of it that each may cover."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,12 +117,15 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
     if job.stack.aoi is not None:
         area = vector.aoi_on(*vector.read_aoi(job.stack.aoi), whole.geobox)
         window = window_of(area.bounds, whole.geobox)
-    factors, phase = _lattices(whole, bands, job)
+    factors, phase = features_grid.lattices(whole, bands, job)
     multiple = math.lcm(*factors.values())
     options = SharpenOptions()
     reach = sharpen.halo_coarse_px(options) * max(factors.values()) if multiple > 1 else 0
-    around = _aligned(window, wanted.halo_px + reach, phase, multiple)
-    groups = [_group(whole, inner, around, factor, bands, factors) for factor in sorted({1, *factors.values()})]
+    around = features_grid.aligned(window, wanted.halo_px + reach, phase, multiple)
+    groups = [
+        features_grid.group_of(whole, inner, around, factor, bands, factors)
+        for factor in sorted({1, *factors.values()})
+    ]
     if not groups[0].plan.layers:
         raise GridError("the area of interest lies outside of all scenes.")
     geobox = groups[0].plan.geobox
@@ -156,7 +145,9 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
         sharpening=options,
         surface=surface,
         smoothing_px=smoothing,
-        roads=None if job.stack.roads is None else vector.read_lines(job.stack.roads, around_roads(geobox)),
+        roads=None
+        if job.stack.roads is None
+        else vector.read_lines(job.stack.roads, features_grid.around_roads(geobox)),
         fitted=None if job.texture.fitted is None else _fitted(job.texture.fitted, wanted),
         notes=(*notes, *staircase, *_odd(whole)),
     )
@@ -210,7 +201,7 @@ def _bands(wanted: Stack, readers: Sequence[Reader], job: FeaturesJob) -> tuple[
                     f"{scene.name} has no {band}, which is needed for {', '.join(wanted.users(band)[:4])}: it has "
                     f"{', '.join(scene.bands) or 'no bands'}; name other --features, or leave the scene out."
                 )
-    guides = [band for band in GUIDES if all(band in reader.scene.bands for reader in readers)]
+    guides = [band for band in features_grid.GUIDES if all(band in reader.scene.bands for reader in readers)]
     if not wanted.bands and not guides:
         raise MissingInputError("the scenes have none of the bands B02, B03, B04, B08, which give the stack its grid.")
     needed = {*wanted.bands, *(guides if job.stack.sharpen == "guided" or not wanted.bands else ())}
@@ -275,122 +266,3 @@ def _odd(whole: MosaicPlan) -> list[GroundshiftWarning]:
             )
         )
     return found
-
-
-# ---- grids ---------------------------------------------------------------------------------------------------------
-
-
-def _lattices(whole: MosaicPlan, bands: Sequence[str], job: FeaturesJob) -> tuple[dict[str, int], tuple[int, int]]:
-    """How many pixels of the grid a pixel of each band is long, and where the largest begin, (row, column).
-
-    1 for bands that are read on the grid itself: as fine, finer, or not on its lattice.
-    """
-    factors = dict.fromkeys(bands, 1)
-    phase = (0, 0)
-    if job.stack.sharpen == "none" or not any(band in bands for band in GUIDES):
-        return factors, phase
-    starts: dict[int, tuple[int, int]] = {}
-    for band in bands:
-        for layer in whole.layers:
-            found = _on_lattice(layer.scene.bands[band].geobox, whole.geobox)
-            if found is not None:
-                factors[band], starts[found[0]] = found[0], found[1]
-                break
-    for factor in sorted(starts):
-        merged = _common(phase, math.lcm(*(f for f in starts if f < factor), 1), starts[factor], factor)
-        if merged is None:
-            factors = {band: 1 if each == factor else each for band, each in factors.items()}
-        else:
-            phase = merged
-    return factors, phase
-
-
-def _on_lattice(coarse: GeoBox, fine: GeoBox) -> tuple[int, tuple[int, int]] | None:
-    """(factor, (row, column) of its first pixel) of a grid whose pixels are made of whole pixels of a finer one."""
-    if coarse.crs != fine.crs:
-        return None
-    relative = ~fine.affine * coarse.affine
-    factor = round(relative.a)
-    slack = max(abs(relative.a - factor), abs(relative.e - factor), abs(relative.b), abs(relative.d))
-    start = round(relative.f), round(relative.c)
-    off = max(abs(relative.f - start[0]), abs(relative.c - start[1]))
-    if factor < 2 or slack * max(coarse.shape) > _NEAR or off > _NEAR:
-        return None
-    return factor, (start[0] % factor, start[1] % factor)
-
-
-def _common(a: tuple[int, int], m: int, b: tuple[int, int], n: int) -> tuple[int, int] | None:
-    """Where pixels of both lattices begin together; None: nowhere."""
-    found = []
-    for first, second in zip(a, b, strict=True):
-        start = next((k for k in range(math.lcm(m, n)) if k % m == first % m and k % n == second % n), None)
-        if start is None:
-            return None
-        found.append(start)
-    return found[0], found[1]
-
-
-def _aligned(window: Window, halo: int, phase: tuple[int, int], multiple: int) -> Window:
-    """A window with its halo, grown until it begins and ends where the largest pixels do."""
-    y0, x0 = (
-        (start - halo - first) // multiple * multiple + first
-        for start, first in zip((window.y0, window.x0), phase, strict=True)
-    )
-    y1, x1 = (
-        -(-(end + halo - first) // multiple) * multiple + first
-        for end, first in zip((window.y1, window.x1), phase, strict=True)
-    )
-    return Window(y0, y1, x0, x1)
-
-
-def _group(
-    whole: MosaicPlan, job: MosaicJob, around: Window, factor: int, bands: Sequence[str], factors: dict[str, int]
-) -> Group:
-    """The bands of one factor, on their grid."""
-    chosen = tuple(band for band in bands if factors[band] == factor)
-    rows, columns = (side // factor for side in around.shape)
-    affine = whole.geobox.affine * Affine.translation(around.x0, around.y0) * Affine.scale(factor)
-    layers, dropped = [], list(whole.dropped)
-    for layer in whole.layers:
-        part = layer.window.shared(around)
-        if part is None:
-            dropped.append((layer.scene.name, "outside of the area of interest"))
-            continue
-        local = part.within(around)
-        window = Window(local.y0 // factor, -(-local.y1 // factor), local.x0 // factor, -(-local.x1 // factor))
-        layers.append(Layer(layer.reader, window))
-    clouds = job.clouds if factor == 1 else job.clouds.model_copy(update={"mask": "none"})
-    grid = job.grid.model_copy(update={"bands": chosen})
-    return Group(
-        factor=factor,
-        bands=chosen,
-        job=job.model_copy(update={"grid": grid, "clouds": clouds}),
-        plan=replace(
-            whole,
-            layers=tuple(layers),
-            dropped=tuple(dropped),
-            geobox=GeoBox((rows, columns), affine, whole.geobox.crs),
-            area=None,
-        ),
-    )
-
-
-def around_roads(grid: GeoBox) -> GeoBox:
-    """A grid with as much around it as distances to roads reach."""
-    return grid.pad(proximity.halo_px(mean_sides_m(grid), stack.ROADS_LIMIT_M))
-
-
-def pixel_sides_m(grid: GeoBox) -> tuple[NDArray[np.float64] | float, float]:
-    """Width of the pixels of each row, and height of all, in metres."""
-    width, height = abs(grid.affine.a), abs(grid.affine.e)
-    unit = metres_per_unit(grid.crs)
-    if not grid.crs.geographic:
-        return width * unit, height * unit
-    rows = grid.affine.f + grid.affine.e * (np.arange(grid.shape[0]) + 0.5)
-    return width * METRES_PER_DEGREE * np.cos(np.radians(rows)), height * unit
-
-
-def mean_sides_m(grid: GeoBox) -> tuple[float, float]:
-    """Height and width of the pixels in the middle of a grid, in metres."""
-    width, height = pixel_sides_m(grid)
-    return height, float(np.median(width))
