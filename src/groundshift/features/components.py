@@ -54,7 +54,7 @@ class Components:
     @property
     def variance_ratio(self) -> Float64:
         """(component,): share of the whole variance."""
-        return self.variance / self.variance.sum()
+        return np.asarray(self.variance / self.variance.sum(), np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and numbers, from which :meth:`from_json` makes the same to the last bit."""
@@ -167,7 +167,7 @@ def _signs(loadings: Float64) -> Float64:
     """What makes the largest loading of each component positive; of loadings that rounding makes differ, the first."""
     size = np.abs(loadings)
     first = np.argmax(size >= _EQUAL * size.max(axis=1, keepdims=True), axis=1)
-    return np.sign(loadings[np.arange(len(loadings)), first])
+    return np.asarray(np.sign(loadings[np.arange(len(loadings)), first]), np.float64)
 
 
 def apply(components: Components, values: NDArray[np.floating], count: int) -> Float32:
