@@ -1,9 +1,9 @@
 """Coarse bands sharpened by fine ones: compiled, a row of coarse pixels at a time, all columns of it side by side.
 
 Sums are taken afresh around every pixel, in one fixed order and in float64, so a pixel gets the same bits wherever a
-block begins. What is missing is 0 in the arrays that come in, and False in the masks beside them: it is multiplied,
-never believed. A *phase* (k, l) is the place of a fine pixel within its coarse one. All in one file because numba's
-cache looks at no other for changes.
+block begins. Coarse arrays hold 0 where something is missing, and the masks beside them False; the fine bands may hold
+NaN. A *phase* (k, l) is the place of a fine pixel within its coarse one. They live in one file because numba's cache
+looks at no other for changes.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def divide(
     bands, height, width = coarse.shape
     guides, factor = guide.shape[0], weights.shape[0]
     detail = np.empty((guides, factor, factor, width))
-    phases, slope = np.empty((factor, factor, width)), np.empty((guides, width))
+    phases, slope, here = np.empty((factor, factor, width)), np.empty((guides, width)), np.empty(width, np.bool_)
     for y in range(height):
         fine_rows = slice(y * factor, (y + 1) * factor)
         for i in range(guides):
@@ -207,8 +207,10 @@ def divide(
             if highest[band] == GUIDED:
                 _raise(slopes[band, 0, y], slope, rungs)
             _interpolate(coarse[band], y, weights, phases)
-            _mend(coarse[band], valid[band], rungs == SMOOTH, y, weights, phases)
-            _mend(coarse[band], mask, rungs == GUIDED, y, weights, phases)
+            for rung in (SMOOTH, GUIDED):
+                for x in range(width):
+                    here[x] = rungs[x] == rung
+                _mend(coarse[band], valid[band] if rung == SMOOTH else mask, here, y, weights, phases)
             _add_detail(detail, slope, rungs, phases)
             _conserve(coarse[band], valid[band], y, (rules[0], rules[2]), rungs, phases)
             _write(phases, rungs, values[band, fine_rows])

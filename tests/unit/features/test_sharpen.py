@@ -184,11 +184,11 @@ def test_the_trial_is_walds_protocol_one_scale_coarser() -> None:
 
 
 def test_trials_add_up_and_decide_nothing_on_few_pixels() -> None:
-    good, bad = Trial((2.0,), (1.5,), (80,)), Trial((5.0,), (0.5,), (80,))
-    assert merge(good, bad) == merge(bad, good) == Trial((7.0,), (2.0,), (160,))
+    good, bad = Trial((2.0,), (1.5,), (80,)), Trial((5.0,), (1.0,), (80,))
+    assert merge(good, bad) == merge(bad, good) == Trial((7.0,), (2.5,), (160,))
     assert choose(bad).rungs == ("guided",)
     assert choose(merge(good, bad), SharpenOptions(radius=3)) == SharpenOptions(radius=3, rungs=("smooth",))
-    assert choose(Trial((5.0,), (2.0,), (160,))).rungs == ("guided",)
+    assert choose(Trial((5.0,), (2.1,), (160,))).rungs == ("guided",)
     with pytest.raises(InputError, match="1 and 2 bands"):
         merge(good, Trial((1.0, 1.0), (1.0, 1.0), (9, 9)))
 
@@ -200,6 +200,24 @@ def test_a_trial_ignores_the_rungs_it_is_given_and_what_is_missing() -> None:
     assert given == summarise(coarse, fine, 2)
     assert np.isfinite([given.detail, given.confirmed]).all()
     assert given.pixels[0] < summarise(ground(11, 2, (17, 21))[0], fine, 2).pixels[0]
+
+
+def test_a_block_that_is_too_small_or_empty_says_nothing() -> None:
+    coarse, fine, _ = ground(13, 2)
+    nothing = Trial((0.0, 0.0), (0.0, 0.0), (0, 0))
+    assert summarise(coarse[:, :1], fine[:, :2], 2) == nothing
+    assert summarise(np.full_like(coarse, np.nan), fine, 2) == nothing
+    found = sharpen(coarse, np.full_like(fine, np.nan), 2)
+    assert set(np.unique(found.used)) == {NEAREST, SMOOTH}
+    assert np.isfinite(found.values).all()
+
+
+def test_what_a_band_that_is_not_guided_misses_is_nothing_to_the_others() -> None:
+    coarse, fine, _ = ground(14, 2)
+    holed = coarse.copy()
+    holed[0, 2:6, 2:6] = np.nan
+    options = SharpenOptions(rungs=("smooth", "guided"))
+    np.testing.assert_array_equal(sharpen(holed, fine, 2, options).values[1], sharpen(coarse, fine, 2).values[1])
 
 
 # --- the smooth interpolation ---------------------------------------------------------------------------------------
