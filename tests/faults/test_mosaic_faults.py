@@ -380,6 +380,6 @@ def test_killed_while_the_masks_are_removed_the_next_run_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("groundshift.pipelines.mosaic.shutil", SimpleNamespace(rmtree=half))
+        patched.setattr("groundshift.pipelines.mosaic_layers.shutil", SimpleNamespace(rmtree=half))
         assert mosaic(products["clear"], "--outdir", tmp_path) == 130
     assert mosaic(products["clear"], "--outdir", tmp_path) == 0

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 CLI = DOCS / "reference" / "cli.md"
-COMMANDS = ("mosaic", "clouds")
+COMMANDS = ("mosaic", "clouds", "features")
 """Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
 OTHER_FLAGS = {
@@ -138,7 +138,7 @@ def test_every_command_is_in_the_list_of_commands() -> None:
 def test_no_page_names_an_option_that_does_not_exist(page: Path) -> None:
     published = {spelling for flags, _, _ in s2cd._VALUED.values() for spelling in flags}
     known = {flag for option in OPTIONS for flag in option.flags} | published | OTHER_FLAGS | FOREIGN_FLAGS
-    known |= set(FLAGS.values()) | flags_of("clouds", "screen")
+    known |= set(FLAGS.values()) | flags_of("clouds", "screen", "features")
     lines = [line for line in page.read_text("utf-8").splitlines() if "benchmarks/" not in line]
     named = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", "\n".join(lines)))
     assert named - known == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -41,6 +42,8 @@ _ROADS = {
     "roads": ("", "1 where a road touches the pixel"),
     "roads_distance": ("m", "to the nearest road, at most 1000"),
 }
+_RESERVED = frozenset(name.lower() for name in (*_TERRAIN, *_ROADS, "default", "pca", "glcm"))
+_COMPONENT = re.compile(r"pc\d+", re.IGNORECASE)
 _TEXTURE_UNITS = {"entropy": "nats"}
 
 
@@ -141,6 +144,9 @@ def parse(text: str, known: Mapping[str, Index] | None = None, *, terrain: bool 
         UsageError: an item is unknown, with the nearest that is, or is named twice.
     """
     table = indices.INDICES if known is None else known
+    taken = [name for name in table if name.lower() in _RESERVED or _COMPONENT.fullmatch(name)]
+    if taken:
+        raise UsageError(f"an index cannot be called {taken[0]}, which stands for something else: choose another name.")
     found: list[Feature] = []
     for item in (word.strip() for word in text.split(",")):
         if item:

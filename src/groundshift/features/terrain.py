@@ -90,7 +90,7 @@ def repetition_px(elevation: Float32) -> int:
 
 
 def smoothed(elevation: Float32, side_px: int) -> Float32:
-    """Elevation without the steps of squares of that side: a mean over them, twice, so that slopes have no steps either.
+    """Elevation without the steps of squares of that side: a mean over them, twice, so that slopes have none.
 
     A neighbourhood kernel, of :func:`smoothing_halo_px`. Weights are those of the pixels that are there; what is
     missing stays so.
@@ -113,23 +113,28 @@ def smoothing_halo_px(side_px: int) -> int:
 
 
 _MOST_PERIOD_PX = 40
-_PERIODIC = 0.6
-"""Correlation of a profile with itself, shifted by a period. Real ground: below 0.4 (SRTM of Slovenia, 10 m); squares
-of 9 pixels: above 0.8 (SRTM of the Amazon)."""
+_PERIODIC, _APART = 0.6, 0.5
+"""Correlation of a profile of steps with itself, shifted by a period, and by how much it is less for a shorter shift:
+profiles of smooth ground resemble themselves ever less."""
+
+_FLAT_SHARE, _NO_STEP = 0.25, 0.2
+"""Of the steps of a staircase at least this share is less than that part of their mean."""
 
 
 def _period(steps: NDArray[np.float64], axis: int) -> int:
     """Distance at which a profile of steps comes again; 1: at none."""
     known = np.isfinite(steps)
     profile = np.where(known, steps, 0).sum(axis) / np.maximum(known.sum(axis), 1)
-    if len(profile) < 8 or not profile.any():
-        return 1
     around = profile - profile.mean()
-    lags = range(2, min(_MOST_PERIOD_PX, len(profile) // 3) + 1)
-    alike = np.array([_correlation(around[:-lag], around[lag:]) for lag in lags])
-    if not len(alike) or alike.max() < _PERIODIC:
+    if not len(profile) or np.quantile(profile, _FLAT_SHARE) > _NO_STEP * profile.mean() or not profile.any():
         return 1
-    return int(lags[int(np.argmax(alike >= 0.9 * alike.max()))])
+    lags = range(1, min(_MOST_PERIOD_PX, len(profile) // 3) + 1)
+    alike = np.array([_correlation(around[:-lag], around[lag:]) for lag in lags])
+    least = np.minimum.accumulate(alike)
+    found = np.flatnonzero((alike >= _PERIODIC) & (alike - least >= _APART))
+    if not found.size:
+        return 1
+    return int(lags[found[np.argmax(alike[found] >= 0.9 * alike[found].max())]])
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -146,7 +151,8 @@ class _Neighbours:
     def at(self, south: int, east: int) -> NDArray[np.float64]:
         """One row south and one column east of each pixel, or the other way (-1)."""
         beside, middle, across = self._shifted(south, east), self._shifted(0, 0), self._shifted(-south, -east)
-        on = np.where(np.isfinite(across), 2 * middle - across, middle)
+        neither = self.at(south, 0) + self.at(0, east) - middle if south and east else middle
+        on = np.where(np.isfinite(across), 2 * middle - across, neither)
         return np.where(np.isfinite(beside), beside, on)
 
     def _shifted(self, south: int, east: int) -> NDArray[np.float64]:

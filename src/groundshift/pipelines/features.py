@@ -19,13 +19,14 @@ from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
-from groundshift.features.stack import Fitted
+from groundshift.features import proximity
+from groundshift.features.stack import ROADS, ROADS_LIMIT_M, Fitted
 from groundshift.io import opening, vector
 from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
-from groundshift.model.grid import Window, blocks, crop
+from groundshift.model.grid import Window, blocks
 from groundshift.model.scene import Checked
-from groundshift.pipelines import features_blocks, features_fit, features_plan, mosaic_layers, running
+from groundshift.pipelines import features_blocks, features_fit, features_grid, features_plan, mosaic_layers, running
 from groundshift.pipelines.features_blocks import Compose, Compute, SceneStack
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.features_plan import FeaturesPlan
@@ -66,7 +67,7 @@ class Run(Running[FeaturesJob]):
     @property
     def guides(self) -> tuple[int, ...]:
         """Bands of the finest grid that guide the others."""
-        return tuple(i for i, band in enumerate(self.plan.groups[0].bands) if band in features_plan.GUIDES)
+        return tuple(i for i, band in enumerate(self.plan.groups[0].bands) if band in features_grid.GUIDES)
 
     @cached_property
     def area_px(self) -> int:
@@ -149,6 +150,8 @@ def _check_names(job: FeaturesJob) -> None:
             continue
         if Path(name).is_dir():
             raise OutputError(f"cannot write {name}: it is a folder; choose another name.")
+        if flag == "--plot" and not Path(name).parent.is_dir():
+            raise OutputError(f"cannot write {name}: there is no folder {Path(name).parent}.")
         if any(text is not None and os.path.realpath(name) == os.path.realpath(text) for text in given):
             raise UsageError(f"{flag} is {name!r}, which is read: choose another name.")
 
@@ -312,15 +315,20 @@ def _inside(state: Run) -> Planes | None:
 
 
 def _layers(state: Run) -> tuple[tuple[str, Planes], ...]:
-    """Vectors as planes on the working grid."""
-    grid, roads = state.plan.grid, state.job.stack.roads
-    if roads is None:
+    """Roads as planes on the working grid: where they are, and how far."""
+    grid, shapes = state.plan.grid, state.plan.roads
+    if shapes is None:
         return ()
-    shapes = vector.read_lines(roads, grid)
-    planes = Planes.create(state.work / "roads.bin", (1, *grid.shape), "uint8")
-    for part in blocks(tuple(grid.shape), _ROWS):
-        planes.write(part, vector.burn(shapes, crop(grid, part)), 0)
-    return (("roads", planes),)
+    shape, padded = (int(grid.shape[0]), int(grid.shape[1])), features_grid.around_roads(grid)
+    sides, halo = features_grid.mean_sides_m(grid), (padded.shape[0] - grid.shape[0]) // 2
+    touched = Planes.create(state.work / "roads.bin", (1, *shape), "uint8")
+    near = Planes.create(state.work / "roads-distance.bin", (1, *shape), "float32")
+    for part in blocks(shape, _ROWS):
+        burnt = vector.burn(shapes, padded[part.y0 : part.y1 + 2 * halo, :])
+        inner = (slice(halo, halo + part.shape[0]), slice(halo, halo + part.shape[1]))
+        touched.write(part, burnt[inner], 0)
+        near.write(part, proximity.distance(burnt, sides, ROADS_LIMIT_M)[inner], 0)
+    return tuple(zip(ROADS, (touched, near), strict=True))
 
 
 def scene_shares(state: Run) -> list[float]:

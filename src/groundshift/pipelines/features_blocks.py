@@ -19,7 +19,7 @@ from groundshift.features.stack import BAND_NAMES, Fitted, Ground, Stack
 from groundshift.io.planes import Planes
 from groundshift.io.surface import Surface
 from groundshift.model.grid import Window, crop
-from groundshift.pipelines.features_plan import pixel_sides_m
+from groundshift.pipelines.features_grid import pixel_sides_m
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.radiometry.reflectance import EMPTY, SATURATED, USABLE
 
@@ -178,7 +178,7 @@ class Sum:
 def moments(work: Sum) -> Moments:
     """Moments of the bands of a block. A task for a worker."""
     values = np.asarray(work.reflectance.read(work.window, work.bands), np.float32)
-    return components.summarise(values, np.isfinite(values).all(axis=0))
+    return components.summarise(values, np.asarray(np.isfinite(values).all(axis=0)))
 
 
 # ---- features ------------------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _TILE = 512
 _SAMPLE_TILE = 64
-_SAMPLE_TILES = 256
-"""A million pixels in tiles spread over the image."""
+_SAMPLE_TILES = 128
+"""Half a million pixels in tiles spread over the image."""
 _TRIAL_TILE, _TRIALS = 384, 24
 _PERCENTILES = (1.0, 99.0)
 """Between which grey levels lie (notes: Haralick textures are quantised globally, never by window)."""

@@ -15,13 +15,17 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 class StackSection(Section):
     """What the stack holds, and on which grid."""
 
     features: Annotated[str, Field(min_length=1)] = "default"
     """Bands of the stack in file order: default (the twenty), or a list such as B2,B8,NDVI,slope,pca:1-3,
     glcm:B8:entropy+contrast."""
-    indices: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    indices: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
     """Indices of your own, such as GNDVI=(B8-B3)/(B8+B3), to be named in the list."""
     dem: str | None = None
     """Elevation model, a raster in metres."""
@@ -46,7 +50,7 @@ class TextureSection(Section):
     """Grey levels, between the 1st and the 99th percentile of the whole image."""
     distance: Annotated[int, Field(ge=1, le=16)] = 1
     """Pixels between the two of a pair."""
-    directions: Literal[1, 2, 4] = 4
+    directions: Annotated[Literal[1, 2, 4], BeforeValidator(_whole)] = 4
     """Directions that are averaged: 4 (0, 45, 90, 135 degrees), 2 (0, 90) or 1 (0)."""
     fitted: str | None = None
     """The manifest of another stack, whose components and grey levels are used, so that the two can be compared."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -36,9 +35,10 @@ from groundshift.features.terrain import repetition_px
 from groundshift.features.texture import GlcmOptions
 from groundshift.io import reproject, vector
 from groundshift.io.surface import Surface
-from groundshift.model.grid import METRES_PER_DEGREE, Window, metres_per_unit, pixel_size_m, window_of
+from groundshift.model.grid import Window, pixel_size_m, window_of
 from groundshift.model.scene import Reader, Scene
-from groundshift.pipelines import mosaic_plan
+from groundshift.pipelines import features_grid, mosaic_plan
+from groundshift.pipelines.features_grid import Group
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.mosaic_job import CloudsSection, MosaicGridSection, MosaicJob, MosaicOutputSection
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
@@ -46,22 +46,8 @@ from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-GUIDES = ("B02", "B03", "B04", "B08")
-"""Bands of 10 m, which guide the coarser ones."""
 _UNMASKED = "plain rasters without scene classes are taken as they are, with what clouds they have:"
-_NEAR = 1e-3
 _SAMPLE_PX = 512
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Group:
-    """Bands that are read on one grid: the working grid, or one of pixels ``factor`` times as long."""
-
-    factor: int
-    bands: tuple[str, ...]
-    job: MosaicJob
-    plan: MosaicPlan
-    """Its grid, and the scenes with the part of it that each may cover."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,6 +71,8 @@ class FeaturesPlan:
     surface: Surface | None
     smoothing_px: int
     """Side of the squares that elevation is smoothed over; 1: it is not."""
+    roads: NDArray[np.object_] | None
+    """Lines in the coordinates of the grid."""
     fitted: Fitted | None
     """Of another stack."""
     notes: tuple[GroundshiftWarning, ...]
@@ -129,12 +117,15 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
     if job.stack.aoi is not None:
         area = vector.aoi_on(*vector.read_aoi(job.stack.aoi), whole.geobox)
         window = window_of(area.bounds, whole.geobox)
-    factors, phase = _lattices(whole, bands, job)
+    factors, phase = features_grid.lattices(whole, bands, job)
     multiple = math.lcm(*factors.values())
     options = SharpenOptions()
     reach = sharpen.halo_coarse_px(options) * max(factors.values()) if multiple > 1 else 0
-    around = _aligned(window, wanted.halo_px + reach, phase, multiple)
-    groups = [_group(whole, inner, around, factor, bands, factors) for factor in sorted({1, *factors.values()})]
+    around = features_grid.aligned(window, wanted.halo_px + reach, phase, multiple)
+    groups = [
+        features_grid.group_of(whole, inner, around, factor, bands, factors)
+        for factor in sorted({1, *factors.values()})
+    ]
     if not groups[0].plan.layers:
         raise GridError("the area of interest lies outside of all scenes.")
     geobox = groups[0].plan.geobox
@@ -154,6 +145,9 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
         sharpening=options,
         surface=surface,
         smoothing_px=smoothing,
+        roads=None
+        if job.stack.roads is None
+        else vector.read_lines(job.stack.roads, features_grid.around_roads(geobox)),
         fitted=None if job.texture.fitted is None else _fitted(job.texture.fitted, wanted),
         notes=(*notes, *staircase, *_odd(whole)),
     )
@@ -164,7 +158,7 @@ def make(readers: Sequence[Reader], job: FeaturesJob) -> FeaturesPlan:
 
 def _stack(job: FeaturesJob) -> tuple[Stack, list[GroundshiftWarning]]:
     """The features, with those left out that the default list has and that there is no file for."""
-    known = dict(indices.INDICES) | {each.name: each for each in map(indices.parse, job.stack.indices)}
+    known = dict(indices.INDICES) | {each.name: each for each in map(indices.parse, job.stack.indices or ())}
     notes: list[GroundshiftWarning] = []
     found = stack.parse(job.stack.features, known, terrain=job.stack.dem is not None)
     is_default = "default" in [word.strip().lower() for word in job.stack.features.split(",")]
@@ -200,13 +194,14 @@ def _is_cut(scene: Scene) -> bool:
 def _bands(wanted: Stack, readers: Sequence[Reader], job: FeaturesJob) -> tuple[str, ...]:
     """Bands to read, and those of 10 m that guide the others, where all scenes have them."""
     for reader in readers:
+        scene = reader.scene
         for band in wanted.bands:
-            if band not in reader.scene.bands:
+            if band not in scene.bands:
                 raise MissingInputError(
-                    f"{reader.scene.name} has no {band}, which {', '.join(wanted.users(band)[:4])} need: it has "
-                    f"{', '.join(reader.scene.bands) or 'no bands'}; name other --features, or leave the scene out."
+                    f"{scene.name} has no {band}, which is needed for {', '.join(wanted.users(band)[:4])}: it has "
+                    f"{', '.join(scene.bands) or 'no bands'}; name other --features, or leave the scene out."
                 )
-    guides = [band for band in GUIDES if all(band in reader.scene.bands for reader in readers)]
+    guides = [band for band in features_grid.GUIDES if all(band in reader.scene.bands for reader in readers)]
     if not wanted.bands and not guides:
         raise MissingInputError("the scenes have none of the bands B02, B03, B04, B08, which give the stack its grid.")
     needed = {*wanted.bands, *(guides if job.stack.sharpen == "guided" or not wanted.bands else ())}
@@ -244,7 +239,7 @@ def _fitted(path: str, wanted: Stack) -> Fitted:
 
 
 def _surface(path: str | None, geobox: GeoBox) -> tuple[Surface | None, int, list[GroundshiftWarning]]:
-    """The elevation model, and the side of the squares, in pixels of the grid, that it is smoothed over: 1, not at all."""
+    """The elevation model, and the side in pixels of the squares that it is smoothed over (1: it is not)."""
     if path is None:
         return None, 1, []
     surface = Surface.open(path, "elevation model")
@@ -271,111 +266,3 @@ def _odd(whole: MosaicPlan) -> list[GroundshiftWarning]:
             )
         )
     return found
-
-
-# ---- grids ---------------------------------------------------------------------------------------------------------
-
-
-def _lattices(whole: MosaicPlan, bands: Sequence[str], job: FeaturesJob) -> tuple[dict[str, int], tuple[int, int]]:
-    """How many pixels of the grid a pixel of each band is long, and where the largest begin, (row, column).
-
-    1 for bands that are read on the grid itself: as fine, finer, or not on its lattice.
-    """
-    factors = dict.fromkeys(bands, 1)
-    phase = (0, 0)
-    if job.stack.sharpen == "none" or not any(band in bands for band in GUIDES):
-        return factors, phase
-    starts: dict[int, tuple[int, int]] = {}
-    for band in bands:
-        for layer in whole.layers:
-            found = _on_lattice(layer.scene.bands[band].geobox, whole.geobox)
-            if found is not None:
-                factors[band], starts[found[0]] = found[0], found[1]
-                break
-    for factor in sorted(starts):
-        merged = _common(phase, math.lcm(*(f for f in starts if f < factor), 1), starts[factor], factor)
-        if merged is None:
-            factors = {band: 1 if each == factor else each for band, each in factors.items()}
-        else:
-            phase = merged
-    return factors, phase
-
-
-def _on_lattice(coarse: GeoBox, fine: GeoBox) -> tuple[int, tuple[int, int]] | None:
-    """(factor, (row, column) of its first pixel) of a grid whose pixels are made of whole pixels of a finer one."""
-    if coarse.crs != fine.crs:
-        return None
-    relative = ~fine.affine * coarse.affine
-    factor = round(relative.a)
-    slack = max(abs(relative.a - factor), abs(relative.e - factor), abs(relative.b), abs(relative.d))
-    start = round(relative.f), round(relative.c)
-    off = max(abs(relative.f - start[0]), abs(relative.c - start[1]))
-    if factor < 2 or slack * max(coarse.shape) > _NEAR or off > _NEAR:
-        return None
-    return factor, (start[0] % factor, start[1] % factor)
-
-
-def _common(a: tuple[int, int], m: int, b: tuple[int, int], n: int) -> tuple[int, int] | None:
-    """Where pixels of both lattices begin together; None: nowhere."""
-    found = []
-    for first, second in zip(a, b, strict=True):
-        start = next((k for k in range(math.lcm(m, n)) if k % m == first % m and k % n == second % n), None)
-        if start is None:
-            return None
-        found.append(start)
-    return found[0], found[1]
-
-
-def _aligned(window: Window, halo: int, phase: tuple[int, int], multiple: int) -> Window:
-    """A window with its halo, grown until it begins and ends where the largest pixels do."""
-    y0, x0 = (
-        (start - halo - first) // multiple * multiple + first
-        for start, first in zip((window.y0, window.x0), phase, strict=True)
-    )
-    y1, x1 = (
-        -(-(end + halo - first) // multiple) * multiple + first
-        for end, first in zip((window.y1, window.x1), phase, strict=True)
-    )
-    return Window(y0, y1, x0, x1)
-
-
-def _group(
-    whole: MosaicPlan, job: MosaicJob, around: Window, factor: int, bands: Sequence[str], factors: dict[str, int]
-) -> Group:
-    """The bands of one factor, on their grid."""
-    chosen = tuple(band for band in bands if factors[band] == factor)
-    rows, columns = (side // factor for side in around.shape)
-    affine = whole.geobox.affine * Affine.translation(around.x0, around.y0) * Affine.scale(factor)
-    layers, dropped = [], list(whole.dropped)
-    for layer in whole.layers:
-        part = layer.window.shared(around)
-        if part is None:
-            dropped.append((layer.scene.name, "outside of the area of interest"))
-            continue
-        local = part.within(around)
-        window = Window(local.y0 // factor, -(-local.y1 // factor), local.x0 // factor, -(-local.x1 // factor))
-        layers.append(Layer(layer.reader, window))
-    clouds = job.clouds if factor == 1 else job.clouds.model_copy(update={"mask": "none"})
-    grid = job.grid.model_copy(update={"bands": chosen})
-    return Group(
-        factor=factor,
-        bands=chosen,
-        job=job.model_copy(update={"grid": grid, "clouds": clouds}),
-        plan=replace(
-            whole,
-            layers=tuple(layers),
-            dropped=tuple(dropped),
-            geobox=GeoBox((rows, columns), affine, whole.geobox.crs),
-            area=None,
-        ),
-    )
-
-
-def pixel_sides_m(grid: GeoBox) -> tuple[NDArray[np.float64] | float, float]:
-    """Width of the pixels of each row, and height of all, in metres."""
-    width, height = abs(grid.affine.a), abs(grid.affine.e)
-    unit = metres_per_unit(grid.crs)
-    if not grid.crs.geographic:
-        return width * unit, height * unit
-    rows = grid.affine.f + grid.affine.e * (np.arange(grid.shape[0]) + 0.5)
-    return width * METRES_PER_DEGREE * np.cos(np.radians(rows)), height * unit

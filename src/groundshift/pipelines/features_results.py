@@ -33,7 +33,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
         The summary of the run as plain values.
     """
     job, out = state.job, Path(state.job.output.out)
-    item, record = out.with_suffix(".json"), out.with_suffix(".manifest.json")
+    item, record = out.with_suffix(".item.json"), out.with_suffix(".manifest.json")
     with writing(out):
         record.unlink(missing_ok=True)
     planes = _projected(state)

@@ -143,15 +143,17 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job
     """
     given = {**_read(path), **(overrides or {})}
     try:
-        return make(_kind(given), given)
+        return _made(given)
     except ConfigError as error:
         raise ConfigError("\n".join(f"{path}: {sentence}" for sentence in str(error).splitlines())) from None
 
 
-def _kind(given: Iterable[str]) -> type[Job]:
-    """The kind of job that most of the options are of; of equals the change job, then the mosaic."""
-    names = set(given)
-    return max(_KINDS, key=lambda kind: len(names & set(fields(kind))))
+def _made(given: Mapping[str, object]) -> Job:
+    """A job of the kind that most of the options are of; of equals a change job, then a mosaic."""
+    kind = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
+    if issubclass(kind, FeaturesJob):
+        return make(FeaturesJob, given)
+    return make(MosaicJob, given) if issubclass(kind, MosaicJob) else make_job(given)
 
 
 def _read(path: str | Path) -> dict[str, object]:

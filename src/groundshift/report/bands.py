@@ -15,7 +15,7 @@ from groundshift.report.pictures import Picture
 
 CELL_PX = 300
 """Longer side of one picture."""
-_GAP_PX, _CAPTION_PX, _MOST_COLUMNS = 14, 46, 5
+_GAP_PX, _CAPTION_PX, _CAPTION_WIDTH_PX, _MOST_COLUMNS = 14, 46, 170, 5
 _PERCENTILES = (2.0, 98.0)
 _MISSING = (225, 228, 231)
 _GREY = ((0, 0, 0), (255, 255, 255))
@@ -44,8 +44,10 @@ def sheet(cards: Sequence[BandCard]) -> Picture:
     """Draw the bands in rows, each stretched between its 2nd and 98th percentile; RGB (y, x, 3)."""
     columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(cards)))))
     rows = -(-len(cards) // columns)
-    tall = max(round(card.values.shape[0] * CELL_PX / max(card.values.shape)) for card in cards)
-    wide, high = CELL_PX + _GAP_PX, tall + _CAPTION_PX + _GAP_PX
+    sizes = [np.rint(np.array(card.values.shape) * CELL_PX / max(card.values.shape)) for card in cards]
+    tall, across = (int(side) for side in np.max(sizes, axis=0))
+    across = max(across, _CAPTION_WIDTH_PX)
+    wide, high = across + _GAP_PX, tall + _CAPTION_PX + _GAP_PX
     page = Image.new("RGB", (columns * wide + _GAP_PX, rows * high + _GAP_PX), "white")
     draw = ImageDraw.Draw(page)
     for i, card in enumerate(cards):
@@ -55,7 +57,7 @@ def sheet(cards: Sequence[BandCard]) -> Picture:
         scale = CELL_PX / max(picture.size)
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         page.paste(picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST), (x, y))
-        pictures.caption(draw, (x, y + tall + 4), CELL_PX, card.name, subtitle)
+        pictures.caption(draw, (x, y + tall + 4), across, card.name, subtitle)
     return np.asarray(page)
 
 
@@ -64,11 +66,14 @@ def _drawn(card: BandCard) -> tuple[Picture, str]:
     known = np.isfinite(card.values)
     if not known.any():
         return np.broadcast_to(np.array(_MISSING, np.uint8), (*card.values.shape, 3)).copy(), "no data"
+    colors: Sequence[tuple[int, int, int]]
     if card.circular:
         low, high, colors = 0.0, 360.0, _CIRCLE
         known &= card.values >= 0
     else:
         low, high = (float(each) for each in np.percentile(card.values[known], _PERCENTILES))
+        if low == high:
+            low, high = float(card.values[known].min()), float(card.values[known].max())
         colors = _GREY if card.unit == "reflectance" else _RAMP
     share = np.where(known, (card.values - low) / (high - low if high > low else 1.0), 0)
     table = _table(colors)
