@@ -140,12 +140,13 @@ def legend_of(names: Sequence[str], codes: Sequence[int] | None = None) -> Legen
 _MOST = 64
 _APART = 15.0
 """Distance of two colours in CIE L*a*b* that can be told apart on a map: several times what is just noticeable."""
-_LEVELS = (0, 64, 128, 192, 255)
+_LEVELS = (45, 92, 139, 186, 228)
+"""Of red, green and blue: neither glaring nor so dark that it is taken for black."""
 
 
 def _farthest(taken: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """Of a coarse cube of colours, without black and white, the one farthest from all that are taken."""
-    cube = [(r, g, b) for r in _LEVELS for g in _LEVELS for b in _LEVELS if 64 < r + g + b < 700]
+    """Of a coarse cube of colours without greys, the one farthest from all that are taken."""
+    cube = [(r, g, b) for r in _LEVELS for g in _LEVELS for b in _LEVELS if len({r, g, b}) > 1]
     return max(cube, key=lambda color: _apart(color, taken) if taken else color[1] - color[0])
 
 

@@ -46,7 +46,7 @@ def test_certain_and_even_pixels_are_the_ends_of_the_scale(p: NDArray[np.float32
 
 @pytest.mark.parametrize("method", ["lac", "aps"])
 def test_sets_hold_the_classes_whose_score_is_not_above_the_quantile(p: NDArray[np.float32], method: str) -> None:
-    quantiles = [0.9, 0.6, 0.75, np.inf]
+    quantiles = [0.9, 0.4, 0.75, np.inf]
     found = confidence_sets(p, quantiles, method)  # type: ignore[arg-type]
     for y, x in np.ndindex(p.shape[1:]):
         share, total = p[:, y, x].astype(float), p[:, y, x].sum(dtype=float)
