@@ -122,6 +122,7 @@ def test_a_class_that_a_fold_never_saw_has_no_probability() -> None:
         ({"y": np.ones(7)}, "a class and a weight for every sample"),
         ({"X": np.full((900, 6), np.inf)}, "infinite"),
         ({"sample_weight": -np.ones(900)}, "negative"),
+        ({"sample_weight": samples()[1] != 9}, "all samples of a class have weight 0"),
         ({"groups": np.zeros(900)}, "one group"),
     ],
 )
