@@ -259,9 +259,10 @@ def write_polygons(
     *,
     crs: str | None,
     layer: str = "changes",
+    geometry_type: str = "MultiPolygon",
     force: bool = True,
 ) -> None:
-    """Write polygons, shapely's or WKB, as a GeoPackage, whole or not at all; equal input makes equal bytes.
+    """Write polygons (or points), shapely's or WKB, as a GeoPackage, whole or not at all; equal input, equal bytes.
 
     Raises:
         OutputError: it cannot be written.
@@ -282,7 +283,7 @@ def write_polygons(
                 list(fields),
                 layer=layer,
                 driver="GPKG",
-                geometry_type="MultiPolygon",
+                geometry_type=geometry_type,
                 crs=crs,
             )
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
