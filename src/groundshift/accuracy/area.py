@@ -22,6 +22,9 @@ from groundshift.accuracy import intervals
 from groundshift.accuracy.intervals import Z, Floats
 from groundshift.errors import GroundshiftWarning, InputError, SampleWarning
 
+_ROUNDING = 1e-12
+"""A standard error below this is none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -313,6 +316,7 @@ def _estimated(sample: _Sample) -> Accuracy:
     error["area"] = _standard_error(sample, *indicators["area"], true)
     error["kappa"] = _kappa_error(sample, p, float(value["overall_accuracy"]))
     ends = _ends(sample, value, error, true)
+    ends["kappa"] = _kappa_ends(value, error, ends["overall_accuracy"], float((p.sum(axis=1) * true).sum()))
     total = sample.area.sum()
     found = {name: Estimate(value[name], Z * error[name], *ends[name]) for name in value}
     area = Estimate(total * true, Z * total * error["area"], *(total * end for end in ends["area"]))
@@ -407,7 +411,7 @@ def _kappa_error(sample: _Sample, p: Floats, right: float) -> Floats:
 def _ends(
     sample: _Sample, value: dict[str, Floats], error: dict[str, Floats], true: Floats
 ) -> dict[str, tuple[Floats, Floats]]:
-    """(low, high) of each figure; areas as shares of the whole."""
+    """(low, high) of each figure but kappa; areas as shares of the whole."""
     mapped, reference = _one_hot(sample.mapped, sample.classes), _one_hot(sample.reference, sample.classes)
     both = mapped * reference
     own = np.eye(sample.classes, dtype=bool) if sample.of_classes else None
@@ -434,7 +438,6 @@ def _ends(
     }
     if sample.cluster is not None:
         found = _widened(sample, {**value, "area": true}, found, error)
-    found["kappa"] = _kappa_ends(value, error, found["overall_accuracy"])
     for name in ("users_accuracy", "producers_accuracy", "f1"):
         undefined = np.isnan(value[name])
         found[name] = (np.where(undefined, np.nan, found[name][0]), np.where(undefined, np.nan, found[name][1]))
@@ -446,15 +449,13 @@ def _within_one(ends: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
 
 
 def _kappa_ends(
-    value: dict[str, Floats], error: dict[str, Floats], ends: tuple[Floats, Floats]
+    value: dict[str, Floats], error: dict[str, Floats], ends: tuple[Floats, Floats], chance: float
 ) -> tuple[Floats, Floats]:
     """The interval of overall accuracy, stretched by how much wider the errors of kappa are."""
     right, kappa = value["overall_accuracy"], value["kappa"]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_chance = np.where(right < 1, (1 - kappa) / (1 - right), np.nan)[()]
-        usable = np.isfinite(error["kappa"]) & (error["overall_accuracy"] > 0)
-        factor = np.where(usable, error["kappa"] / error["overall_accuracy"], by_chance)[()]
-    factor = np.where(np.isnan(factor) & ~np.isnan(kappa), 2.0, factor)[()]
+    factor = 1 / (1 - chance) if chance < 1 else np.nan
+    if np.isfinite(error["kappa"]) and error["overall_accuracy"] > _ROUNDING:
+        factor = float(error["kappa"] / error["overall_accuracy"])
     return np.maximum(kappa - (right - ends[0]) * factor, -1), np.minimum(kappa + (ends[1] - right) * factor, 1)
 
 
@@ -469,7 +470,7 @@ def _widened(
     indicators = _indicators(alone)
     single = {name: _standard_error(alone, *indicators[name], value[name]) for name in ends}
     with np.errstate(invalid="ignore", divide="ignore"):
-        effect = {name: np.where(single[name] > 0, error[name] / single[name], np.nan)[()] for name in ends}
+        effect = {name: np.where(single[name] > _ROUNDING, error[name] / single[name], np.nan)[()] for name in ends}
     overall = np.where(np.isnan(effect["overall_accuracy"]), 1.0, effect["overall_accuracy"])[()]
     return {
         name: intervals.rescaled(

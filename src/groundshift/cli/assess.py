@@ -11,8 +11,8 @@ from groundshift.cli.execute import cell, print_json, print_table, print_warning
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 
 EXAMPLES = examples(
-    "groundshift assess landcover.tif --reference points.csv --design points.strata.json --out accuracy.html",
-    "groundshift assess landcover.tif --reference truth.tif --json",
+    "groundshift assess demo/result/S2-CD.tif --reference demo/truth.tif --out accuracy.html",
+    "groundshift assess demo/result/S2-CD.tif --reference demo/truth.tif --json",
 )
 _NAMES = {"users_accuracy": "user's", "producers_accuracy": "producer's", "f1": "F1"}
 

@@ -12,8 +12,8 @@ from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.errors import UsageError
 
 EXAMPLES = examples(
-    "groundshift design landcover.tif --expected-ua 0.85 --out points.gpkg",
-    "groundshift design landcover.tif --expected-ua 1=0.95,2=0.7,other=0.8 --standard-error 0.01 --out points.gpkg",
+    "groundshift design demo/result/S2-CD.tif --expected-ua 0.85 --standard-error 0.02 --out points.gpkg",
+    "groundshift design demo/result/S2-CD.tif --expected-ua 0=0.98,other=0.7 --points 400 --out few.gpkg --seed 7",
 )
 
 
