@@ -78,7 +78,7 @@ def allocate(
     if total < 1 or how not in ALLOCATIONS:
         raise InputError(f"{total} points by {how!r}: expected at least one, by one of {', '.join(ALLOCATIONS)}.")
     there = weight > 0
-    most = np.where(there, np.iinfo(np.int64).max // 4, 0)
+    most = np.where(there, total, 0)
     if available is not None:
         most = np.minimum(most, np.asarray(available, np.int64))
     wanted = {
