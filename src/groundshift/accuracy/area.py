@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from groundshift.accuracy import intervals
-from groundshift.accuracy.intervals import Z, Floats
+from groundshift.accuracy.intervals import Floats, Z
 from groundshift.errors import GroundshiftWarning, InputError, SampleWarning
 
 _ROUNDING = 1e-12
@@ -129,7 +129,7 @@ def stratified(counts: ArrayLike, mapped_area: ArrayLike, *, collapse: bool = Fa
     if unsampled.size and not collapse:
         raise InputError(
             f"class {', '.join(map(str, unsampled))} of the map (counted from 0) covers {area[unsampled].sum():g} of "
-            f"{area.sum():g} and has no reference point: nothing can be said of it, draw points there or collapse strata."
+            f"{area.sum():g} and has no reference point: draw points there or collapse strata."
         )
     stray = np.flatnonzero((rows > 0) & (area == 0))
     if stray.size:
@@ -179,14 +179,16 @@ def stehman(counts: ArrayLike, stratum_area: ArrayLike, *, population: ArrayLike
     stratum, mapped, reference = np.nonzero(cube)
     return _estimated(
         _sample(
-            Points(stratum, mapped, reference), cube[stratum, mapped, reference], stratum_area, cube.shape[1], population
+            Points(stratum, mapped, reference),
+            cube[stratum, mapped, reference],
+            stratum_area,
+            cube.shape[1],
+            population,
         )
     )
 
 
-def sampled(
-    points: Points, stratum_area: ArrayLike, classes: int, *, population: ArrayLike | None = None
-) -> Accuracy:
+def sampled(points: Points, stratum_area: ArrayLike, classes: int, *, population: ArrayLike | None = None) -> Accuracy:
     """Estimate accuracy and areas from points of any strata, drawn one by one or in clusters.
 
     With clusters the variance is that between the clusters of a stratum, drawn with replacement (Särndal, Swensson and
@@ -218,9 +220,13 @@ def census(area: ArrayLike) -> Accuracy:
     """Figures of a whole reference map: (K, K) areas; rows = map, columns = reference. There is no sampling error."""
     table = np.asarray(area, np.float64)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.sum() > 0:
-        raise InputError(f"areas of shape {table.shape} with sum {table.sum():g}: expected (class, class), more than 0.")
+        raise InputError(
+            f"areas of shape {table.shape} with sum {table.sum():g}: expected (class, class), more than 0."
+        )
     p = table / table.sum()
-    known = {name: Estimate(value, np.where(np.isnan(value), np.nan, 0.0), value, value) for name, value in _of(p).items()}
+    known = {
+        name: Estimate(value, np.where(np.isnan(value), np.nan, 0.0), value, value) for name, value in _of(p).items()
+    }
     total = table.sum(axis=0)
     return Accuracy(**known, area=Estimate(total, np.zeros(len(total)), total, total), proportions=p)
 

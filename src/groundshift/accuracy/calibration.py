@@ -120,9 +120,7 @@ def with_temperature(probabilities: ArrayLike, temperature: float, *, axis: int 
     return found
 
 
-def with_priors(
-    probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayLike, *, axis: int = -1
-) -> Floats:
+def with_priors(probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayLike, *, axis: int = -1) -> Floats:
     """Correct for classes that are more or less frequent in the map than among the training samples.
 
     p'_k ~ p_k * of_map_k / of_training_k (Saerens et al. 2002, equation 2.4). Law: equal priors change nothing.
@@ -178,9 +176,7 @@ class ConformalOptions:
             raise InputError(f"{self}: expected lac, aps or raps, alpha between 0 and 1, and penalties of at least 0.")
 
 
-def conformal_quantile(
-    probabilities: ArrayLike, labels: ArrayLike, options: ConformalOptions | None = None
-) -> Floats:
+def conformal_quantile(probabilities: ArrayLike, labels: ArrayLike, options: ConformalOptions | None = None) -> Floats:
     """Quantiles of the scores of held-out samples, the ceil((n + 1)(1 - alpha))-th smallest.
 
     Args:
@@ -257,8 +253,8 @@ def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArr
     p, y = np.asarray(probabilities, np.float64), np.asarray(labels)
     if p.ndim != 2 or y.shape != p.shape[:1] or len(y) == 0 or y.dtype.kind not in "iu":
         raise InputError(
-            f"probabilities of shape {p.shape} with labels of shape {y.shape} and type {y.dtype}: expected (n, K) and (n,) "
-            "of whole numbers, n at least 1."
+            f"probabilities of shape {p.shape} with labels of shape {y.shape} and type {y.dtype}: expected (n, K) and "
+            "(n,) of whole numbers, n at least 1."
         )
     if not (y.min() >= 0 and y.max() < p.shape[1]):
         raise InputError(f"labels reach from {y.min()} to {y.max()}: expected 0 to {p.shape[1] - 1}.")

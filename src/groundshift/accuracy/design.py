@@ -1,9 +1,9 @@
 """Designing a sample of reference points: how many, how many in each class, and which pixels.
 
 How many follows from the precision that is asked for (Cochran 1977, equation 5.25; Olofsson et al. 2014, equation 13).
-Which pixels is decided by a number that each pixel has from its row, its column and a seed: within a class those with the
-smallest numbers are drawn. So blocks can be looked at in any order and of any size, in bounded memory, and the sample
-is always the same.
+Which pixels is decided by a number that each pixel has from its row, its column and a seed: within a class those with
+the smallest numbers are drawn. So blocks can be looked at in any order and of any size, in bounded memory, and the
+sample is always the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def sample_size(mapped_area: ArrayLike, expected_users_accuracy: ArrayLike, stan
     """
     weight, accuracy = _expected(mapped_area, expected_users_accuracy)
     if not 0 < standard_error < 1:
-        raise InputError(f"the standard error is {standard_error:g}: expected more than 0 and less than 1, such as 0.01.")
+        raise InputError(
+            f"the standard error is {standard_error:g}: expected more than 0 and less than 1, such as 0.01."
+        )
     exact = float((weight * np.sqrt(accuracy * (1 - accuracy))).sum() / standard_error) ** 2
     return max(1, math.ceil(exact - 1e-9))
 
@@ -99,15 +101,15 @@ def _expected(mapped_area: ArrayLike, accuracy: ArrayLike) -> tuple[Floats, Floa
         raise InputError("mapped areas must be numbers of at least 0, not all 0: expected one a class.")
     given = np.asarray(accuracy, np.float64)
     if given.ndim > 1 or (given.ndim == 1 and given.shape != area.shape):
-        raise InputError(f"{given.size} expected accuracies for {area.size} classes: expected one a class, or one for all.")
+        raise InputError(
+            f"{given.size} expected accuracies for {area.size} classes: expected one a class, or one for all."
+        )
     if not ((given >= 0) & (given <= 1)).all():
         raise InputError("an expected user's accuracy is outside 0 to 1: expected a share such as 0.85.")
     return area / area.sum(), np.broadcast_to(given, area.shape)
 
 
-def _rounded(
-    wanted: Floats, total: int, floor: NDArray[np.int64], most: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _rounded(wanted: Floats, total: int, floor: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[np.int64]:
     """Whole numbers between bounds, summing to ``total``, as proportional to ``wanted`` as that goes."""
     low, high = 0.0, 1.0
     share = np.maximum(wanted, 1e-12)

@@ -161,7 +161,7 @@ def _against(p: Floats, q: Floats) -> Floats:
 
 
 def _odds(a: Floats, d: Floats, a_square: Floats, d_square: Floats, both: Floats) -> tuple[Floats, Floats]:
-    """Smaller and larger r with (a - r d)^2 = a_square + 2 r both + r^2 d_square; 0 and infinity where there is none."""
+    """Smaller and larger r with (a - r d)^2 = a_square + 2 r both + r^2 d_square; 0 and infinity where none is."""
     second, first, last = d * d - d_square, a * d + both, a * a - a_square
     root = np.sqrt(np.maximum(first * first - second * last, 0))
     with np.errstate(divide="ignore", invalid="ignore"):

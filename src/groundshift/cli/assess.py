@@ -32,10 +32,12 @@ def assess(
         ),
     ] = None,
     class_field: Annotated[
-        str | None, typer.Option("--class-field", metavar="NAME", help="Column with codes or names [default: reference]")
+        str | None,
+        typer.Option("--class-field", metavar="NAME", help="Column with codes or names [default: reference]"),
     ] = None,
     alternate_field: Annotated[
-        str | None, typer.Option("--alternate-field", metavar="NAME", help="Column with a second label that is right too.")
+        str | None,
+        typer.Option("--alternate-field", metavar="NAME", help="Column with a second label that is right too."),
     ] = None,
     out: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE", help="A page (.html, a .json beside it), or a .json.")

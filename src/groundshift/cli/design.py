@@ -24,14 +24,17 @@ def design(
     expected_ua: Annotated[
         str,
         typer.Option(
-            "--expected-ua", metavar="SHARE|CLASS=SHARE,...", help="User's accuracy that you expect, of all or by class."
+            "--expected-ua",
+            metavar="SHARE|CLASS=SHARE,...",
+            help="User's accuracy that you expect, of all or by class.",
         ),
     ] = "0.8",
     standard_error: Annotated[
         float, typer.Option("--standard-error", metavar="SHARE", help="Of overall accuracy, to be reached.")
     ] = 0.01,
     points: Annotated[
-        int | None, typer.Option("--points", metavar="N", help="This many points [default: as the standard error needs]")
+        int | None,
+        typer.Option("--points", metavar="N", help="This many points [default: as the standard error needs]"),
     ] = None,
     allocation: Annotated[
         str,
@@ -89,6 +92,7 @@ def _print(result: Mapping[str, Any]) -> None:
         for each in result["strata"]
     ]
     print_table(["class", "name", unit, "points"], rows)
-    print(f"points: {cell(result['points'])}; a standard error of {result['standard_error']:g} needs {cell(result['needed'])}")
+    needed = f"a standard error of {result['standard_error']:g} needs {cell(result['needed'])}"
+    print(f"points: {cell(result['points'])}; {needed}")
     for name, path in result["outputs"].items():
         print(f"{name}: {path}")

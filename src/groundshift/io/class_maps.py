@@ -35,9 +35,7 @@ class ClassMap:
         self.names = class_names(path)
         """By code; empty when the file names none."""
         self._dataset = dataset
-        self._info = BandInfo(
-            name="map", href=path, geobox=self.geobox, dtype=dataset.dtypes[0], nodata=dataset.nodata
-        )
+        self._info = BandInfo(name="map", href=path, geobox=self.geobox, dtype=dataset.dtypes[0], nodata=dataset.nodata)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -96,19 +96,25 @@ def _read_table(path: str) -> PointTable:
     try:
         content = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ProductError(f"{path}: cannot be read as text in UTF-8 ({error}): save the table as CSV, UTF-8.") from error
+        raise ProductError(
+            f"{path}: cannot be read as text in UTF-8 ({error}): save the table as CSV, UTF-8."
+        ) from error
     try:
         first = content.partition("\n")[0]
         reader = csv.DictReader(io.StringIO(content), delimiter=";" if first.count(";") > first.count(",") else ",")
         rows = list(reader)
     except csv.Error as error:
         raise ProductError(f"{path}: cannot be read as CSV ({error}).") from error
-    columns = {(name or "").strip(): np.array([row[name] or "" for row in rows], object) for name in reader.fieldnames or ()}
+    columns = {
+        (name or "").strip(): np.array([row[name] or "" for row in rows], object) for name in reader.fieldnames or ()
+    }
     for names, crs in ((("longitude", "latitude"), _LONLAT), (("x", "y"), None)):
         if set(names) <= set(columns):
             x, y = (_numbers(path, name, columns[name]) for name in names)
             return PointTable(path, x, y, crs, columns)
-    raise InputError(f"{path}: has no columns longitude and latitude, nor x and y; it has {', '.join(columns) or 'none'}.")
+    raise InputError(
+        f"{path}: has no columns longitude and latitude, nor x and y; it has {', '.join(columns) or 'none'}."
+    )
 
 
 def _numbers(path: str, name: str, column: Sequence[str]) -> NDArray[np.float64]:

@@ -142,18 +142,22 @@ def _of_points(job: AssessJob, source: ClassMap, names: Mapping[int, str]) -> As
     elif job.design == RANDOM:
         kind, found = "stratified", _post_stratified(compared, warnings)
         sentence = (
-            "Design-based: points said to be drawn at random, over the map or within its classes, weighted by the mapped "
-            "area of their class; the figures hold for the whole map if that is so."
+            "Design-based: points said to be drawn at random, over the map or within its classes, weighted by the "
+            "mapped area of their class; the figures hold for the whole map if that is so."
         )
     else:
         kind, found = "agreement", accuracy.agreement(compared.counts)
         sentence = (
-            "Agreement, not accuracy: nothing says that the points are a probability sample, so the figures hold for the "
-            "points and not for the map, intervals cover chance only, and areas cannot be estimated."
+            "Agreement, not accuracy: nothing says that the points are a probability sample, so the figures hold for "
+            "the points and not for the map, intervals cover chance only, and areas cannot be estimated."
         )
     summary = _summary(job, compared.classes, found, unit, areas=kind != "agreement")
     summary |= {
-        "design": {"kind": "agreement" if kind == "agreement" else "design-based", "estimator": kind, "sentence": sentence},
+        "design": {
+            "kind": "agreement" if kind == "agreement" else "design-based",
+            "estimator": kind,
+            "sentence": sentence,
+        },
         "confusion": compared.counts.tolist(),
         "confusion_unit": "points",
         "points": compared.facts,
@@ -275,7 +279,9 @@ def _placed(
     names = [str(_label(value, {})) for value in table.columns["id"]]
     twice = [name for name, count in Counter(names).items() if count > 1 and name in design.stratum_of]
     if twice:
-        raise InputError(f"{table.href}: {len(twice)} ids stand more than once, such as {twice[0]}: expected one row a point.")
+        raise InputError(
+            f"{table.href}: {len(twice)} ids stand more than once, such as {twice[0]}: expected one row a point."
+        )
     number = np.array([index.get(design.stratum_of.get(name, -1), -1) for name in names], np.int64)
     keep["not_in_design"] = number < 0
     if design.cluster_of is None:
@@ -378,8 +384,8 @@ def _post_stratified(compared: _Compared, warnings: list[GroundshiftWarning]) ->
         share = 100 * area[empty].sum() / area.sum()
         warnings.append(
             SampleWarning(
-                f"no point lies in class {', '.join(map(compared.classes.title, empty))} of the map, {share:.2g} % of it: "
-                "it is taken to err like the class with the most area."
+                f"no point lies in class {', '.join(map(compared.classes.title, empty))} of the map, {share:.2g} % of "
+                "it: it is taken to err like the class with the most area."
             )
         )
     return _named(accuracy.stratified(counts, area, collapse=True), compared)
@@ -485,8 +491,8 @@ def _add(
 def _sentence_of_census(pixels: Mapping[str, int]) -> str:
     whole = "the whole map" if not pixels["map_only"] else "the part of the map that the reference covers"
     return (
-        f"Census: {whole} was compared with a reference map, pixel by pixel, so there is no sampling error; errors of the "
-        "reference itself are not in the figures."
+        f"Census: {whole} was compared with a reference map, pixel by pixel, so there is no sampling error; errors of "
+        "the reference itself are not in the figures."
     )
 
 

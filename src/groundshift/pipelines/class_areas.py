@@ -46,18 +46,18 @@ def row_areas(geobox: GeoBox) -> Floats:
     if geobox.crs.geographic:
         return _areas_of_degrees(geobox)
     plane = abs(geobox.affine.determinant) * metres_per_unit(geobox.crs) ** 2
-    scale = _areal_scale(geobox)
-    if np.abs(scale - 1).max() < _TRUE_TO_AREA:
+    true = _areas_on_lattice(geobox)
+    if np.abs(plane / true - 1).max() < _TRUE_TO_AREA:
         return np.full(rows, plane)
-    if (scale.max(axis=1) / scale.min(axis=1)).max() > 1 + _TRUE_TO_AREA:
+    if (true.max(axis=1) / true.min(axis=1)).max() > 1 + _TRUE_TO_AREA:
         raise GridError(
-            f"the projection of the map ({geobox.crs}) stretches areas by {scale.min():.3g} to {scale.max():.3g} within it: "
-            "bring the map to an equal-area projection before its areas are counted."
+            f"the projection of the map ({geobox.crs}) stretches areas {plane / true.max():.3g} to "
+            f"{plane / true.min():.3g} times within it: bring the map to an equal-area projection first."
         )
-    # smooth along the columns: its logarithm is a curve that a few nodes describe
+    # smooth along the columns: a curve that a few nodes describe
     nodes = (np.arange(_LATTICE) + 0.5) * rows / _LATTICE
-    curve = np.polynomial.Polynomial.fit(nodes, np.log(scale.mean(axis=1)), 6)
-    return np.asarray(plane / np.exp(curve(np.arange(rows) + 0.5)))
+    curve = np.polynomial.Polynomial.fit(nodes, np.log(true.mean(axis=1)), 6)
+    return np.asarray(np.exp(curve(np.arange(rows) + 0.5)))
 
 
 def _areas_of_degrees(geobox: GeoBox) -> Floats:
@@ -73,21 +73,34 @@ def _areas_of_degrees(geobox: GeoBox) -> Floats:
     return np.asarray(np.radians(abs(affine.a)) * np.abs(np.diff(zone)))
 
 
-def _areal_scale(geobox: GeoBox) -> Floats:
-    """Plane area over true area on a lattice of the map, (lattice, lattice)."""
-    from pyproj import Proj, Transformer
+def _areas_on_lattice(geobox: GeoBox) -> Floats:
+    """Area of a pixel on the ellipsoid at nodes all over the map, (lattice, lattice), from where its edges lie."""
+    from pyproj import Transformer
 
     rows, columns = geobox.shape
     column, row = np.meshgrid(
         (np.arange(_LATTICE) + 0.5) * columns / _LATTICE, (np.arange(_LATTICE) + 0.5) * rows / _LATTICE
     )
-    x, y = geobox.affine * (column, row)
     crs = geobox.crs.proj
-    longitude, latitude = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True).transform(x, y)
-    scale = np.asarray(Proj(crs).get_factors(longitude, latitude).areal_scale, np.float64)
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
+    back = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+
+    def place(down: float, right: float) -> tuple[Floats, Floats]:
+        x, y = geobox.affine * (column + right, row + down)
+        longitude, latitude = back.transform(x, y)
+        return np.radians(longitude), np.radians(latitude)
+
+    def step(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        return (other[0] - one[0] + np.pi) % (2 * np.pi) - np.pi, other[1] - one[1]
+
+    across, along = step(place(0, -0.5), place(0, 0.5)), step(place(-0.5, 0), place(0.5, 0))
+    jacobian = np.abs(across[0] * along[1] - along[0] * across[1])
+    ellipsoid = crs.ellipsoid
+    a, e2 = ellipsoid.semi_major_metre, 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
+    latitude = place(0, 0)[1]
+    area = jacobian * np.cos(latitude) * a * a * (1 - e2) / (1 - e2 * np.sin(latitude) ** 2) ** 2
+    if not (np.isfinite(area).all() and (area > 0).all()):
         raise GridError(f"the map reaches beyond where its projection ({geobox.crs}) is defined: cut it.")
-    return scale
+    return np.asarray(area)
 
 
 def count_classes(

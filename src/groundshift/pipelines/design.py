@@ -208,7 +208,11 @@ def _write(job: DesignJob, geobox: GeoBox, chosen: Candidates, stated: Mapping[s
 
 
 def _sheet(geobox: GeoBox, number: NDArray[np.int64], x: Any, y: Any) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = {"id": number.tolist(), "x": np.round(x, 8).tolist(), "y": np.round(y, 8).tolist()}
+    columns: dict[str, list[object]] = {
+        "id": number.tolist(),
+        "x": np.round(x, 8).tolist(),
+        "y": np.round(y, 8).tolist(),
+    }
     if geobox.crs is not None:
         from pyproj import Transformer
 
@@ -255,13 +259,18 @@ def read_design(path: str) -> Design:
     except FileNotFoundError as error:
         raise MissingInputError(f"there is no design {path}.") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: is no design that can be read ({error}): expected the JSON of groundshift design.") from error
+        raise InputError(
+            f"{path}: is no design that can be read ({error}): expected the JSON of groundshift design."
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path}: {type(error).__name__} {error}: expected strata with code and area, and points with id and stratum."
+            f"{path}: {type(error).__name__} {error}: expected strata with code and area, and points with id and "
+            "stratum."
         ) from error
     if len(area) != len(strata) or not area or not all(np.isfinite(a) and a >= 0 for a in area.values()):
-        raise InputError(f"{path}: its strata repeat a code, or have areas that cannot be: expected one area a stratum.")
+        raise InputError(
+            f"{path}: its strata repeat a code, or have areas that cannot be: expected one area a stratum."
+        )
     foreign = set((stratum_of or {}).values()) - set(area)
     if foreign:
         raise InputError(f"{path}: points lie in stratum {min(foreign)}, which is not among its strata.")

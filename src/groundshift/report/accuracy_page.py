@@ -1,4 +1,4 @@
-"""One offline HTML page of an assessment: the confusion matrix, every figure with its interval, and what they hold for."""
+"""One offline HTML page of an assessment: confusion matrix, figures with their intervals, and what they hold for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class _Figure:
 
 
 def render(summary: Mapping[str, Any], created: datetime) -> str:
-    """Render a summary of :mod:`groundshift.pipelines.assess`, under the laws of :func:`groundshift.report.page.render`."""
+    """Render a summary of :mod:`groundshift.pipelines.assess` as one HTML document.
+
+    The laws are those of :func:`groundshift.report.page.render`.
+    """
     style = page.source("page.css") + page.source("accuracy.css")
     census = summary["design"]["kind"] == "census"
     names = [_name(each) for each in summary["classes"]]
@@ -80,7 +83,9 @@ def _matrix(counts: Sequence[Sequence[float]], census: bool) -> list[list[_Cell]
 
 
 def _figure(entry: Mapping[str, float | None]) -> _Figure:
-    value, low, high = (None if entry[key] is None else 100 * float(entry[key] or 0) for key in ("estimate", "low", "high"))
+    value, low, high = (
+        None if entry[key] is None else 100 * float(entry[key] or 0) for key in ("estimate", "low", "high")
+    )
     if value is None or low is None or high is None:
         return _Figure(wording.percent(value), "", value, None, None)
     interval = "" if low == high else f"{wording.fixed(low)} to {wording.fixed(high)} %"
@@ -90,7 +95,11 @@ def _figure(entry: Mapping[str, float | None]) -> _Figure:
 def _kappa(entry: Mapping[str, float | None]) -> tuple[str, str]:
     if entry["estimate"] is None:
         return wording.MISSING, ""
-    interval = "" if entry["low"] == entry["high"] else f"{wording.fixed(entry['low'], 3)} to {wording.fixed(entry['high'], 3)}"
+    interval = (
+        ""
+        if entry["low"] == entry["high"]
+        else f"{wording.fixed(entry['low'], 3)} to {wording.fixed(entry['high'], 3)}"
+    )
     return wording.fixed(entry["estimate"], 3), interval
 
 

@@ -10,8 +10,9 @@ from groundshift.errors import InputError
 
 COUNTS = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
 AREA = [200_000, 150_000, 3_200_000, 6_450_000]
-MAPPED, TRUE = "A" * 7 + "B" * 3 + "A" + "B" * 11 + "C" * 6 + "BB" + "D" * 10, (
-    "A" * 5 + "CBABCA" + "B" * 5 + "AABB" + "C" * 5 + "DDBBA" + "D" * 7 + "CCB"
+MAPPED, TRUE = (
+    "A" * 7 + "B" * 3 + "A" + "B" * 11 + "C" * 6 + "BB" + "D" * 10,
+    ("A" * 5 + "CBABCA" + "B" * 5 + "AABB" + "C" * 5 + "DDBBA" + "D" * 7 + "CCB"),
 )
 
 
@@ -174,7 +175,7 @@ def test_what_cannot_be_is_refused(counts: list[list[float]], area: list[float],
 
 
 def test_a_stratum_without_points_and_classes_out_of_range_are_refused() -> None:
-    with pytest.raises(InputError, match="stratum 1 .* no reference point"):
+    with pytest.raises(InputError, match=r"stratum 1 .* no reference point"):
         stehman(np.ones((2, 2, 2)) * np.array([1, 0])[:, None, None], [1, 1])
     with pytest.raises(InputError, match="reference class 2: expected numbers from 0 to 1"):
         sampled(Points(np.array([0]), np.array([0]), np.array([2])), [1], 2)
