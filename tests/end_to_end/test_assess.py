@@ -174,6 +174,7 @@ def test_the_census_is_the_confusion_of_all_pixels(study: Path) -> None:
     by_hand = [[np.count_nonzero((shown == a) & (truth == b)) / 100 for b in (1, 2, 3, 4, 7)] for a in (1, 2, 3, 4, 7)]
     np.testing.assert_allclose(found["confusion"], by_hand)
     assert found["unit"] == found["confusion_unit"] == "ha"
+    assert [each["mapped_area"] for each in found["classes"]] == pytest.approx(np.sum(by_hand, axis=1).tolist())
     assert found["pixels"] == {"compared": int(known.sum()), "map_only": 0, "reference_only": 600}
 
 

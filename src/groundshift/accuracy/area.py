@@ -12,8 +12,8 @@ level where the textbook's does not (:mod:`groundshift.accuracy.intervals`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,7 +91,7 @@ class _Sample:
     @property
     def weight(self) -> Floats:
         """(stratum,), shares of the whole area."""
-        return self.area / self.area.sum()
+        return np.asarray(self.area / self.area.sum())
 
     @property
     def point_weight(self) -> Floats:
@@ -224,21 +224,22 @@ def census(area: ArrayLike) -> Accuracy:
             f"areas of shape {table.shape} with sum {table.sum():g}: expected (class, class), more than 0."
         )
     p = table / table.sum()
-    known = {
-        name: Estimate(value, np.where(np.isnan(value), np.nan, 0.0), value, value) for name, value in _of(p).items()
-    }
+    overall, users, producers, f1, kappa = (
+        Estimate(value, np.where(np.isnan(value), np.nan, 0.0), value, value) for value in _of(p).values()
+    )
     total = table.sum(axis=0)
-    return Accuracy(**known, area=Estimate(total, np.zeros(len(total)), total, total), proportions=p)
+    area_of_class = Estimate(total, np.zeros(len(total)), total, total)
+    return Accuracy(overall, users, producers, f1, kappa, area_of_class, proportions=p)
 
 
 def either(
     mapped: NDArray[np.integer], primary: NDArray[np.integer], alternate: NDArray[np.integer]
-) -> NDArray[np.integer]:
+) -> NDArray[np.int64]:
     """Reference in which the map is right where it agrees with the primary or the alternate label (below 0: none).
 
     The second matrix of a response design with two labels; the first is that of the primary label.
     """
-    return np.where((alternate >= 0) & (alternate == mapped), mapped, primary)
+    return np.where((alternate >= 0) & (alternate == mapped), mapped, primary).astype(np.int64)
 
 
 # --- samples -------------------------------------------------------------------------------------------------------
@@ -356,7 +357,8 @@ def _standard_error(sample: _Sample, y: Floats, x: Floats, ratio: Floats) -> Flo
     reaches = np.eye(sample.classes, dtype=bool) if sample.of_classes and _by_map(sample, x) else None
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.sqrt(_variance(sample, residual, reaches)) / below
-    return np.where(np.isnan(ratio), np.nan, found[0] if np.ndim(ratio) == 0 else found)[()]
+    known: Floats = np.where(np.isnan(ratio), np.nan, found[0] if np.ndim(ratio) == 0 else found)[()]
+    return known
 
 
 def _by_map(sample: _Sample, x: Floats) -> bool:
@@ -369,7 +371,7 @@ def _variance(sample: _Sample, residual: Floats, reaches: NDArray[np.bool_] | No
     parts = np.where(sample.area[:, None] > 0, parts, 0.0)
     if reaches is not None:
         parts = np.where(reaches, parts, 0.0)
-    return parts.sum(axis=0)
+    return np.asarray(parts.sum(axis=0))
 
 
 def _between_points(sample: _Sample, residual: Floats) -> Floats:
@@ -490,11 +492,11 @@ _FIELDS = ("stratum", "mapped", "reference", "count", "area", "classes", "unsamp
 
 
 def _warnings(sample: _Sample) -> tuple[GroundshiftWarning, ...]:
-    draws: Sequence[int] | Floats = sample.size
+    draws: NDArray[Any] = sample.size
     if sample.cluster is not None:
         pair = np.unique(np.column_stack([sample.stratum, sample.cluster]), axis=0)
         draws = np.bincount(pair[:, 0], minlength=len(sample.area))
-    single = np.flatnonzero((np.asarray(draws) == 1) & (sample.area > 0))
+    single = np.flatnonzero((draws == 1) & (sample.area > 0))
     if not single.size:
         return ()
     kind = "point" if sample.cluster is None else "cluster"

@@ -146,7 +146,7 @@ def with_priors(probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayL
     shape[axis] = -1
     weighted = p * ratio.reshape(shape)
     total = weighted.sum(axis=axis, keepdims=True)
-    return np.divide(weighted, total, out=np.array(np.broadcast_to(p, weighted.shape)), where=total > 0)
+    return np.asarray(np.divide(weighted, total, out=np.array(np.broadcast_to(p, weighted.shape)), where=total > 0))
 
 
 # --- conformal sets ------------------------------------------------------------------------------------------------

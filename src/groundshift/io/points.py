@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def _read_table(path: str) -> PointTable:
     )
 
 
-def _numbers(path: str, name: str, column: Sequence[str]) -> NDArray[np.float64]:
+def _numbers(path: str, name: str, column: Iterable[str]) -> NDArray[np.float64]:
     try:
         return np.array([float(text.replace(",", ".")) if text.strip() else np.nan for text in column], np.float64)
     except ValueError as error:

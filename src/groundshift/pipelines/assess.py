@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -295,7 +295,7 @@ def _classes(
 ) -> _Classes:
     every = {*held.pixels, *labels, *(each for each in others or () if each is not None)}
     codes = sorted(each for each in every if isinstance(each, int))
-    codes_and_names = (*codes, *sorted(each for each in every if isinstance(each, str)))
+    codes_and_names: tuple[int | str, ...] = (*codes, *sorted(each for each in every if isinstance(each, str)))
     if len(codes_and_names) > MOST_CLASSES + 1:
         raise InputError(f"map and reference hold {len(codes_and_names)} classes: is the right column named?")
     return _Classes(codes_and_names, names, held)
@@ -324,8 +324,8 @@ def _left_out(href: str, facts: Mapping[str, int]) -> list[GroundshiftWarning]:
         found.append(f"{facts['given'] - facts['used']} of {facts['given']} points do not count: {_told(facts)}")
     if facts.get("of_design_missing"):
         found.append(
-            f"{facts['of_design_missing']} points of the design have no usable answer: it is taken that they are like "
-            "the others of their stratum"
+            f"points of the design without a usable answer: {facts['of_design_missing']}; it is taken that they are "
+            "like the others of their stratum"
         )
     return [SampleWarning(f"{href}: {text}.") for text in found]
 
@@ -382,10 +382,11 @@ def _post_stratified(compared: _Compared, warnings: list[GroundshiftWarning]) ->
     empty = np.flatnonzero((counts.sum(axis=1) == 0) & (area > 0))
     if empty.size:
         share = 100 * area[empty].sum() / area.sum()
+        listed = ", ".join(map(compared.classes.title, empty.tolist()))
         warnings.append(
             SampleWarning(
-                f"no point lies in class {', '.join(map(compared.classes.title, empty))} of the map, {share:.2g} % of "
-                "it: it is taken to err like the class with the most area."
+                f"no point lies in class {listed} of the map, {share:.2g} % of it: it is taken to err like the class "
+                "with the most area."
             )
         )
     return _named(accuracy.stratified(counts, area, collapse=True), compared)
@@ -396,7 +397,7 @@ def _named(found: Accuracy, compared: _Compared) -> Accuracy:
     single = np.flatnonzero(compared.counts.sum(axis=1) == 1)
     if not found.warnings or not single.size:
         return found
-    listed = ", ".join(map(compared.classes.title, single))
+    listed = ", ".join(map(compared.classes.title, single.tolist()))
     text = f"class {listed} of the map has one point only: half widths that depend on it are not defined."
     return replace(found, warnings=(SampleWarning(text),))
 
@@ -435,7 +436,7 @@ def _either(compared: _Compared, design: Design | None, job: AssessJob) -> dict[
 
 def _of_raster(job: AssessJob, source: ClassMap, names: Mapping[int, str]) -> Assessment:
     area_of_row = row_areas(source.geobox)
-    together: Counter[tuple[int, int]] = Counter()
+    together: defaultdict[tuple[int, int], float] = defaultdict(float)
     pixels = {"compared": 0, "map_only": 0, "reference_only": 0}
     with open_classes(job.reference) as reference:
         both_names = {**reference.names, **names}
@@ -455,11 +456,13 @@ def _of_raster(job: AssessJob, source: ClassMap, names: Mapping[int, str]) -> As
         raise InputError(f"{job.reference}: map and reference hold {len(codes)} codes: expected maps of classes.")
     classes = _Classes(tuple(codes), both_names, held)
     table = np.zeros((len(codes), len(codes)))
-    for (a, b), area in together.items():
-        table[codes.index(a), codes.index(b)] = area
+    for (a, b), shared in together.items():
+        table[codes.index(a), codes.index(b)] = shared
     warnings = _raster_warnings(job, classes, table, pixels)
     summary = _summary(job, classes, accuracy.census(table), held.unit, areas=True)
     scale = 1e-4 if held.unit == "m2" else 1.0
+    for each, area in zip(summary["classes"], table.sum(axis=1), strict=True):
+        each["mapped_area"] = scale * float(area)  # of what was compared, as all else here
     summary |= {
         "design": {"kind": "census", "estimator": "census", "sentence": _sentence_of_census(pixels)},
         "confusion": (scale * table).tolist(),
@@ -471,7 +474,7 @@ def _of_raster(job: AssessJob, source: ClassMap, names: Mapping[int, str]) -> As
 
 
 def _add(
-    together: Counter[tuple[int, int]],
+    together: defaultdict[tuple[int, int], float],
     mine: NDArray[Any],
     other: NDArray[Any],
     both: NDArray[np.bool_],
@@ -482,10 +485,11 @@ def _add(
     even = bool((area == area[0]).all())
     for part in [slice(None)] if even else (slice(i, i + 1) for i in range(len(area))):
         first, second = mine[part][both[part]], other[part][both[part]]
-        pairs = first.astype(np.uint16) * 256 + second if small else first.astype(np.int64) * 2**32 + second
-        base = 256 if small else 2**32
+        base, least = (256, 0) if small else (2**32, -(2**31))
+        wide = np.dtype(np.uint16 if small else np.int64)
+        pairs: NDArray[Any] = first.astype(wide) * base + (second.astype(wide) - least)
         for pair, count in tally(pairs):
-            together[pair // base, pair % base] += count * float(area[part.start or 0])
+            together[pair // base, pair % base + least] += count * float(area[part.start or 0])
 
 
 def _sentence_of_census(pixels: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,11 @@ from groundshift import __version__
 from groundshift.report import page, wording
 
 _FIGURES = (("users_accuracy", "User's accuracy"), ("producers_accuracy", "Producer's accuracy"), ("f1", "F1"))
-_TITLES = {"design-based": "Accuracy", "agreement": "Agreement", "census": "Comparison with a reference map"}
+_TITLES = {
+    "design-based": "Accuracy of {}",
+    "agreement": "Agreement of {}",
+    "census": "{} against a reference map",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class _Cell:
 
     text: str
     shade: float
-    """Share of its row, 0 to 1."""
+    """Root of its share of the row, 0 to 1, so that rare errors show."""
     diagonal: bool
 
 
@@ -52,7 +57,7 @@ def render(summary: Mapping[str, Any], created: datetime) -> str:
         .render(
             report={"version": __version__, "created": created},
             summary=summary,
-            title=f"{_TITLES[summary['design']['kind']]} of {Path(summary['map']).name}",
+            title=_TITLES[summary["design"]["kind"]].format(Path(summary["map"]).name),
             kicker="Accuracy report",
             style=Markup(style),
             policy=page.policy(style, ""),
@@ -78,7 +83,9 @@ def _matrix(counts: Sequence[Sequence[float]], census: bool) -> list[list[_Cell]
     for i, row in enumerate(counts):
         total = sum(row)
         texts = [wording.number(value) if census else wording.whole(int(value)) for value in row]
-        rows.append([_Cell(texts[j], value / total if total else 0.0, i == j) for j, value in enumerate(row)])
+        rows.append(
+            [_Cell(texts[j], math.sqrt(value / total) if total else 0.0, i == j) for j, value in enumerate(row)]
+        )
     return rows
 
 
