@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 BLOCK_ROWS = 512
+CACHE_MB = 64
+"""Of the raster library, whose own bound is a share of the memory of the machine."""
 
 
 class ClassMap:
@@ -81,7 +84,7 @@ def open_classes(path: str) -> Iterator[ClassMap]:
         InputError: it holds measurements instead of classes.
     """
     check_structure(path)
-    with opened(path) as dataset:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), opened(path) as dataset:
         if np.dtype(dataset.dtypes[0]).kind not in "iu":
             raise InputError(f"{path}: holds {dataset.dtypes[0]} values: expected a map of classes, whole numbers.")
         yield ClassMap(path, dataset)
