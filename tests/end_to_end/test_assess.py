@@ -502,3 +502,23 @@ def test_measurements_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixtu
     code, _, err = run(capsys, "design", path, "--out", tmp_path / "p.gpkg")
     assert code == 65
     assert "more than 254 codes" in err
+
+
+def test_codes_of_any_whole_type_are_told_apart(tmp_path: Path) -> None:
+    shown = np.full((40, 30), -1, np.int16)
+    shown[20:] = 300
+    truth = np.where(np.arange(30) < 3, 300, shown).astype(np.int32)
+    write(tmp_path / "map.tif", shown, *UTM, nodata=None)
+    write(tmp_path / "truth.tif", truth, *UTM, nodata=None)
+    found = assessed(tmp_path, reference=str(tmp_path / "truth.tif"))
+    assert [each["code"] for each in found["classes"]] == [-1, 300]
+    assert found["confusion"] == [[pytest.approx(5.4), pytest.approx(0.6)], [0, pytest.approx(6.0)]]
+
+
+def test_255_of_a_byte_is_no_data_in_a_file_that_does_not_say_so(tmp_path: Path) -> None:
+    shown = np.ones((20, 20), np.uint8)
+    shown[:5] = 255
+    path = write(tmp_path / "map.tif", shown, *UTM, nodata=None)
+    with class_maps.open_classes(str(path)) as source:
+        held = assess.count_classes(source)[0]
+    assert (held.pixels, held.unknown_pixels) == ({1: 300}, 100)

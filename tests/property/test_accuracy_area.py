@@ -132,3 +132,11 @@ def test_what_has_no_points_spans_everything() -> None:
     empty = Shares(nothing, nothing, nothing)
     low, high = weighted_ratio(np.array([1.0]), empty, empty)
     assert (low, high) == (0, 1)
+
+
+def test_f1_of_points_that_are_right_or_wrong_is_a_function_of_their_share() -> None:
+    hits, size = np.array([31.0]), np.array([40.0])
+    inside, outside = shares(hits, size, exact), shares(size - hits, size, exact)
+    found = weighted_ratio(np.array([1.0]), inside, outside, scale=0.5)
+    expected = [float(share[0] / (share[0] + (1 - share[0]) / 2)) for share in exact(hits, size)]
+    np.testing.assert_allclose(found, expected, atol=1e-9)

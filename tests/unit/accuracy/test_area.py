@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from groundshift.accuracy.area import Points, agreement, census, either, sampled, stehman, stratified
+from groundshift.accuracy.intervals import exact
 from groundshift.errors import InputError
 
 COUNTS = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
@@ -179,3 +180,24 @@ def test_a_stratum_without_points_and_classes_out_of_range_are_refused() -> None
         stehman(np.ones((2, 2, 2)) * np.array([1, 0])[:, None, None], [1, 1])
     with pytest.raises(InputError, match="reference class 2: expected numbers from 0 to 1"):
         sampled(Points(np.array([0]), np.array([0]), np.array([2])), [1], 2)
+
+
+def test_what_cannot_be_omitted_in_a_class_of_the_map_is_not_feared_there() -> None:
+    found = stratified([[50, 0], [0, 50]], [1, 10])
+    low = exact(np.float64(50), np.float64(50))[0]
+    # class 0 can be right in its own stratum only, and omitted in the other only
+    odds = np.sqrt(1 - (1 - low) ** 2) / (10 * (1 - low))
+    assert found.producers_accuracy.low[0] == pytest.approx(odds / (1 + odds))
+
+
+def test_the_error_of_kappa_is_that_of_fleiss_cohen_and_everitt() -> None:
+    p = np.array(COUNTS) / np.sum(COUNTS)
+    rows, columns = p.sum(axis=1), p.sum(axis=0)
+    one, two = np.trace(p), rows @ columns
+    three = np.diagonal(p) @ (rows + columns)
+    four = (p * (rows[None] + columns[:, None]) ** 2).sum()
+    variance = one * (1 - one) / (1 - two) ** 2
+    variance += 2 * (1 - one) * (2 * one * two - three) / (1 - two) ** 3
+    variance += (1 - one) ** 2 * (four - 4 * two**2) / (1 - two) ** 4
+    expected = 1.96 * np.sqrt(variance / (np.sum(COUNTS) - 1))
+    assert agreement(COUNTS).kappa.half_width == pytest.approx(expected, rel=1e-9)

@@ -181,3 +181,13 @@ def test_options_and_priors_out_of_range_are_refused() -> None:
         c.with_priors([[0.5, 0.5]], [1, 1], [1, 1, 1])
     with pytest.raises(InputError, match="more than 0 in training"):
         c.with_priors([[0.5, 0.5]], [1, 0], [1, 1])
+
+
+def test_sets_of_a_classifier_that_is_always_certain_do_not_hold_every_class() -> None:
+    rng = np.random.default_rng(6)
+    shown = rng.integers(0, 3, 4000)
+    y = np.where(rng.random(4000) < 0.95, shown, (shown + 1) % 3)
+    p, options = np.eye(3)[shown], c.ConformalOptions(score="aps")
+    sets = c.confidence_sets(p[2000:], c.conformal_quantile(p[:2000], y[:2000], options), options)
+    assert c.coverage(sets, y[2000:])[0] == pytest.approx(0.9, abs=0.03)
+    assert sets.sum(axis=1).max() == 1
