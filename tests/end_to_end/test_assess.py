@@ -239,6 +239,19 @@ def test_a_second_label_makes_a_second_matrix(study: Path) -> None:
     assert found["either_label"]["overall_accuracy"]["estimate"] > 0.85
 
 
+def test_ids_of_a_design_of_ones_own_are_taken_as_they_are_written(study: Path) -> None:
+    found = designed(study)
+    path = study / "points.strata.json"
+    stated = json.loads(path.read_text())
+    for each in stated["points"]:
+        each["id"] = f"{each['id']:05d}"
+    path.write_text(json.dumps(stated))
+    text = (study / "points.csv").read_text().splitlines()
+    padded = [text[0], *(line.partition(",")[0].zfill(5) + "," + line.partition(",")[2] for line in text[1:])]
+    (study / "points.csv").write_text("\n".join(padded))
+    assert designed(study)["confusion"] == found["confusion"]
+
+
 def test_clusters_of_a_design_widen_the_intervals(study: Path) -> None:
     path = study / "points.strata.json"
     alone = designed(study)["overall_accuracy"]

@@ -276,7 +276,7 @@ def _placed(
         return number, None
     if "id" not in table.columns:
         raise InputError(f"{table.href}: has no column id, by which {design.href} knows its points.")
-    names = [str(_label(value, {})) for value in table.columns["id"]]
+    names = [_identity(value) for value in table.columns["id"]]
     twice = [name for name, count in Counter(names).items() if count > 1 and name in design.stratum_of]
     if twice:
         raise InputError(
@@ -288,6 +288,12 @@ def _placed(
         return number, None
     order = {name: i for i, name in enumerate(sorted(set(design.cluster_of.values())))}
     return number, np.array([order.get(design.cluster_of.get(name, ""), -1) for name in names], np.int64)
+
+
+def _identity(value: Any) -> str:
+    """An id as the design writes it, whichever type the file holds it as."""
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if whole else str(value).strip()
 
 
 def _classes(
