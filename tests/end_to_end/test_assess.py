@@ -500,7 +500,8 @@ def test_a_mistake_in_a_design_is_one_sentence_and_replaces_nothing(
     options: tuple[str, ...], code: int, sentence: str, drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path.name: path.read_bytes() for path in drawn.iterdir()}
-    got, _, err = run(capsys, "design", drawn / "map.tif", "--out", drawn / "points.gpkg", *options)
+    name = "other.gpkg" if options else "points.gpkg"
+    got, _, err = run(capsys, "design", drawn / "map.tif", "--out", drawn / name, *options)
     assert got == code, err
     assert sentence in err
     assert {path.name: path.read_bytes() for path in drawn.iterdir()} == before

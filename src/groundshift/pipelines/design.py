@@ -74,15 +74,29 @@ def run(job: DesignJob) -> dict[str, Any]:
         UsageError: an expected accuracy names a class that the map does not hold.
         OutputError: results cannot be written.
     """
+    paths = _paths(job)
     with open_classes(job.map) as source:
         held, _, _ = count_classes(source)
         wanted = _allocated(job, held, _expected(job.expected_ua, held, source.names))
         chosen = _drawn(source, held, wanted, job.seed)
         stated = _design(job, source, held, chosen)
         geobox = source.geobox
-    outputs = _write(job, geobox, chosen, stated)
+    _write(paths, geobox, chosen, stated, job.force)
     told = ("map", "unit", "seed", "allocation", "standard_error", "needed", "strata")
-    return {**{name: stated[name] for name in told}, "points": len(stated["points"]), "outputs": outputs}
+    return {
+        **{name: stated[name] for name in told},
+        "points": len(stated["points"]),
+        "outputs": {k: str(v) for k, v in paths.items()},
+    }
+
+
+def _paths(job: DesignJob) -> dict[str, Path]:
+    out = Path(job.out)
+    paths = {"points": out, "sheet": out.with_suffix(".csv"), "design": out.with_suffix(".strata.json")}
+    for path in paths.values():
+        if path.exists() and not job.force:
+            raise UsageError(f"{path} exists already: a sheet that was filled in is not replaced without --force.")
+    return paths
 
 
 def _expected(given: float | Mapping[str, float], held: MappedClasses, names: Mapping[int, str]) -> NDArray[np.float64]:
@@ -181,30 +195,25 @@ def _design(job: DesignJob, source: ClassMap, held: MappedClasses, chosen: Candi
     }
 
 
-def _write(job: DesignJob, geobox: GeoBox, chosen: Candidates, stated: Mapping[str, Any]) -> dict[str, str]:
+def _write(
+    paths: Mapping[str, Path], geobox: GeoBox, chosen: Candidates, stated: Mapping[str, Any], force: bool
+) -> None:
     import shapely
 
-    out = Path(job.out)
-    paths = {"points": out, "sheet": out.with_suffix(".csv"), "design": out.with_suffix(".strata.json")}
-    for path in paths.values():
-        if path.exists() and not job.force:
-            raise UsageError(f"{path} exists already: a sheet that was filled in is not replaced without --force.")
     x, y = geobox.affine * (chosen.column + 0.5, chosen.row + 0.5)
     number = np.arange(1, len(x) + 1)
     empty = np.full(len(x), None, object)
-    # opened last by whoever fills it in: a design without points would look complete
-    write_text(paths["design"], json.dumps(stated, indent=1) + "\n", force=job.force)
-    write_sheet(paths["sheet"], _sheet(geobox, number, x, y), force=job.force)
+    write_text(paths["design"], json.dumps(stated, indent=1) + "\n", force=force)
+    write_sheet(paths["sheet"], _sheet(geobox, number, x, y), force=force)
     write_polygons(
-        out,
+        paths["points"],
         shapely.to_wkb(shapely.points(x, y)),
         {"id": number, **dict.fromkeys(_TO_FILL_IN, empty)},
         crs=None if geobox.crs is None else geobox.crs.to_wkt(),
         layer="points",
         geometry_type="Point",
-        force=job.force,
+        force=force,
     )
-    return {name: str(path) for name, path in paths.items()}
 
 
 def _sheet(geobox: GeoBox, number: NDArray[np.int64], x: Any, y: Any) -> dict[str, list[object]]:
