@@ -14,9 +14,9 @@ import sys
 import warnings
 
 import numpy as np
-from _tables import table
 from numpy.typing import NDArray
 
+from _tables import table
 from groundshift.accuracy.area import Accuracy, stratified
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,12 @@ def maps() -> dict[str, tuple[Floats, Floats]]:
     found = {
         "forest loss and gain": (
             [0.02, 0.015, 0.32, 0.645],
-            [[0.88, 0.001, 0.067, 0.052], [0.001, 0.733, 0.106, 0.16], [0.006, 0.001, 0.927, 0.066], [0.003, 0.001, 0.027, 0.969]],
+            [
+                [0.88, 0.001, 0.067, 0.052],
+                [0.001, 0.733, 0.106, 0.16],
+                [0.006, 0.001, 0.927, 0.066],
+                [0.003, 0.001, 0.027, 0.969],
+            ],
         ),
         "rare classes, much omitted": (
             [0.003, 0.02, 0.077, 0.9],
@@ -148,12 +153,14 @@ def main() -> int:
             if points == POINTS[0]:
                 missed += _missed(name, found)
         table(
-            f"{points} points a class, {count if points == POINTS[0] else count // 4} designs a map: % of designs whose "
-            "interval holds the truth, worst class; textbook > ours",
+            f"{points} points a class, {count if points == POINTS[0] else count // 4} designs a map: % of designs "
+            "whose interval holds the truth, worst class; textbook > ours",
             ["map", "OA", "UA", "PA", "F1", "kappa", "area", "PA by logit", "PA by Bayes"],
             rows,
         )
-    print("\n" + ("\n".join(missed) or "All targets are met: OA 93 to 97 %; UA, PA and areas at least 93 %, every class."))
+    print(
+        "\n" + ("\n".join(missed) or "All targets are met: OA 93 to 97 %; UA, PA and areas at least 93 %, every class.")
+    )
     return int(bool(missed))
 
 

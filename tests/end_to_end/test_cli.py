@@ -18,7 +18,7 @@ pytest.importorskip("groundshift.pipelines.change")
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
-COMMANDS = ("change", "run", "evaluate", "demo", "doctor", "mosaic", "select", "clouds", "screen")
+COMMANDS = ("change", "run", "evaluate", "demo", "doctor", "mosaic", "select", "clouds", "screen", "design", "assess")
 PRODUCT = re.compile(r"S2[ABCD]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T56HKH_\d{8}T\d{6}(\.SAFE)?\.zip")
 NEPEAN = "POLYGON((150.64 -33.49, 150.67 -33.49, 150.67 -33.515, 150.64 -33.515, 150.64 -33.49))"
 SMALL = (480, 480)

@@ -138,7 +138,7 @@ def test_every_command_is_in_the_list_of_commands() -> None:
 def test_no_page_names_an_option_that_does_not_exist(page: Path) -> None:
     published = {spelling for flags, _, _ in s2cd._VALUED.values() for spelling in flags}
     known = {flag for option in OPTIONS for flag in option.flags} | published | OTHER_FLAGS | FOREIGN_FLAGS
-    known |= set(FLAGS.values()) | flags_of("clouds", "screen", "features")
+    known |= set(FLAGS.values()) | flags_of("clouds", "screen", "design", "assess")
     lines = [line for line in page.read_text("utf-8").splitlines() if "benchmarks/" not in line]
     named = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", "\n".join(lines)))
     assert named - known == set()

@@ -12,8 +12,8 @@ level where the textbook's does not (:mod:`groundshift.accuracy.intervals`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from groundshift.accuracy import intervals
 from groundshift.accuracy.intervals import Floats, Z
 from groundshift.errors import GroundshiftWarning, InputError, SampleWarning
+
+_ROUNDING = 1e-12
+"""A standard error below this is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ class _Sample:
     @property
     def weight(self) -> Floats:
         """(stratum,), shares of the whole area."""
-        return self.area / self.area.sum()
+        return np.asarray(self.area / self.area.sum())
 
     @property
     def point_weight(self) -> Floats:
@@ -126,7 +129,7 @@ def stratified(counts: ArrayLike, mapped_area: ArrayLike, *, collapse: bool = Fa
     if unsampled.size and not collapse:
         raise InputError(
             f"class {', '.join(map(str, unsampled))} of the map (counted from 0) covers {area[unsampled].sum():g} of "
-            f"{area.sum():g} and has no reference point: nothing can be said of it, draw points there or collapse strata."
+            f"{area.sum():g} and has no reference point: draw points there or collapse strata."
         )
     stray = np.flatnonzero((rows > 0) & (area == 0))
     if stray.size:
@@ -221,21 +224,22 @@ def census(area: ArrayLike) -> Accuracy:
             f"areas of shape {table.shape} with sum {table.sum():g}: expected (class, class), more than 0."
         )
     p = table / table.sum()
-    known = {
-        name: Estimate(value, np.where(np.isnan(value), np.nan, 0.0), value, value) for name, value in _of(p).items()
-    }
+    overall, users, producers, f1, kappa = (
+        Estimate(value, np.where(np.isnan(value), np.nan, 0.0), value, value) for value in _of(p).values()
+    )
     total = table.sum(axis=0)
-    return Accuracy(**known, area=Estimate(total, np.zeros(len(total)), total, total), proportions=p)
+    area_of_class = Estimate(total, np.zeros(len(total)), total, total)
+    return Accuracy(overall, users, producers, f1, kappa, area_of_class, proportions=p)
 
 
 def either(
     mapped: NDArray[np.integer], primary: NDArray[np.integer], alternate: NDArray[np.integer]
-) -> NDArray[np.integer]:
+) -> NDArray[np.int64]:
     """Reference in which the map is right where it agrees with the primary or the alternate label (below 0: none).
 
     The second matrix of a response design with two labels; the first is that of the primary label.
     """
-    return np.where((alternate >= 0) & (alternate == mapped), mapped, primary)
+    return np.where((alternate >= 0) & (alternate == mapped), mapped, primary).astype(np.int64)
 
 
 # --- samples -------------------------------------------------------------------------------------------------------
@@ -319,6 +323,7 @@ def _estimated(sample: _Sample) -> Accuracy:
     error["area"] = _standard_error(sample, *indicators["area"], true)
     error["kappa"] = _kappa_error(sample, p, float(value["overall_accuracy"]))
     ends = _ends(sample, value, error, true)
+    ends["kappa"] = _kappa_ends(value, error, ends["overall_accuracy"], float((p.sum(axis=1) * true).sum()))
     total = sample.area.sum()
     found = {name: Estimate(value[name], Z * error[name], *ends[name]) for name in value}
     area = Estimate(total * true, Z * total * error["area"], *(total * end for end in ends["area"]))
@@ -352,7 +357,8 @@ def _standard_error(sample: _Sample, y: Floats, x: Floats, ratio: Floats) -> Flo
     reaches = np.eye(sample.classes, dtype=bool) if sample.of_classes and _by_map(sample, x) else None
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.sqrt(_variance(sample, residual, reaches)) / below
-    return np.where(np.isnan(ratio), np.nan, found[0] if np.ndim(ratio) == 0 else found)[()]
+    known: Floats = np.where(np.isnan(ratio), np.nan, found[0] if np.ndim(ratio) == 0 else found)[()]
+    return known
 
 
 def _by_map(sample: _Sample, x: Floats) -> bool:
@@ -365,7 +371,7 @@ def _variance(sample: _Sample, residual: Floats, reaches: NDArray[np.bool_] | No
     parts = np.where(sample.area[:, None] > 0, parts, 0.0)
     if reaches is not None:
         parts = np.where(reaches, parts, 0.0)
-    return parts.sum(axis=0)
+    return np.asarray(parts.sum(axis=0))
 
 
 def _between_points(sample: _Sample, residual: Floats) -> Floats:
@@ -413,7 +419,7 @@ def _kappa_error(sample: _Sample, p: Floats, right: float) -> Floats:
 def _ends(
     sample: _Sample, value: dict[str, Floats], error: dict[str, Floats], true: Floats
 ) -> dict[str, tuple[Floats, Floats]]:
-    """(low, high) of each figure; areas as shares of the whole."""
+    """(low, high) of each figure but kappa; areas as shares of the whole."""
     mapped, reference = _one_hot(sample.mapped, sample.classes), _one_hot(sample.reference, sample.classes)
     both = mapped * reference
     own = np.eye(sample.classes, dtype=bool) if sample.of_classes else None
@@ -440,7 +446,6 @@ def _ends(
     }
     if sample.cluster is not None:
         found = _widened(sample, {**value, "area": true}, found, error)
-    found["kappa"] = _kappa_ends(value, error, found["overall_accuracy"])
     for name in ("users_accuracy", "producers_accuracy", "f1"):
         undefined = np.isnan(value[name])
         found[name] = (np.where(undefined, np.nan, found[name][0]), np.where(undefined, np.nan, found[name][1]))
@@ -452,15 +457,13 @@ def _within_one(ends: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
 
 
 def _kappa_ends(
-    value: dict[str, Floats], error: dict[str, Floats], ends: tuple[Floats, Floats]
+    value: dict[str, Floats], error: dict[str, Floats], ends: tuple[Floats, Floats], chance: float
 ) -> tuple[Floats, Floats]:
     """The interval of overall accuracy, stretched by how much wider the errors of kappa are."""
     right, kappa = value["overall_accuracy"], value["kappa"]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_chance = np.where(right < 1, (1 - kappa) / (1 - right), np.nan)[()]
-        usable = np.isfinite(error["kappa"]) & (error["overall_accuracy"] > 0)
-        factor = np.where(usable, error["kappa"] / error["overall_accuracy"], by_chance)[()]
-    factor = np.where(np.isnan(factor) & ~np.isnan(kappa), 2.0, factor)[()]
+    factor = 1 / (1 - chance) if chance < 1 else np.nan
+    if np.isfinite(error["kappa"]) and error["overall_accuracy"] > _ROUNDING:
+        factor = float(error["kappa"] / error["overall_accuracy"])
     return np.maximum(kappa - (right - ends[0]) * factor, -1), np.minimum(kappa + (ends[1] - right) * factor, 1)
 
 
@@ -475,7 +478,7 @@ def _widened(
     indicators = _indicators(alone)
     single = {name: _standard_error(alone, *indicators[name], value[name]) for name in ends}
     with np.errstate(invalid="ignore", divide="ignore"):
-        effect = {name: np.where(single[name] > 0, error[name] / single[name], np.nan)[()] for name in ends}
+        effect = {name: np.where(single[name] > _ROUNDING, error[name] / single[name], np.nan)[()] for name in ends}
     overall = np.where(np.isnan(effect["overall_accuracy"]), 1.0, effect["overall_accuracy"])[()]
     return {
         name: intervals.rescaled(
@@ -489,11 +492,11 @@ _FIELDS = ("stratum", "mapped", "reference", "count", "area", "classes", "unsamp
 
 
 def _warnings(sample: _Sample) -> tuple[GroundshiftWarning, ...]:
-    draws: Sequence[int] | Floats = sample.size
+    draws: NDArray[Any] = sample.size
     if sample.cluster is not None:
         pair = np.unique(np.column_stack([sample.stratum, sample.cluster]), axis=0)
         draws = np.bincount(pair[:, 0], minlength=len(sample.area))
-    single = np.flatnonzero((np.asarray(draws) == 1) & (sample.area > 0))
+    single = np.flatnonzero((draws == 1) & (sample.area > 0))
     if not single.size:
         return ()
     kind = "point" if sample.cluster is None else "cluster"

@@ -146,7 +146,7 @@ def with_priors(probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayL
     shape[axis] = -1
     weighted = p * ratio.reshape(shape)
     total = weighted.sum(axis=axis, keepdims=True)
-    return np.divide(weighted, total, out=np.array(np.broadcast_to(p, weighted.shape)), where=total > 0)
+    return np.asarray(np.divide(weighted, total, out=np.array(np.broadcast_to(p, weighted.shape)), where=total > 0))
 
 
 # --- conformal sets ------------------------------------------------------------------------------------------------
@@ -253,8 +253,8 @@ def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArr
     p, y = np.asarray(probabilities, np.float64), np.asarray(labels)
     if p.ndim != 2 or y.shape != p.shape[:1] or len(y) == 0 or y.dtype.kind not in "iu":
         raise InputError(
-            f"probabilities of shape {p.shape} with labels of shape {y.shape} and type {y.dtype}: expected (n, K) and (n,) "
-            "of whole numbers, n at least 1."
+            f"probabilities of shape {p.shape} with labels of shape {y.shape} and type {y.dtype}: expected (n, K) and "
+            "(n,) of whole numbers, n at least 1."
         )
     if not (y.min() >= 0 and y.max() < p.shape[1]):
         raise InputError(f"labels reach from {y.min()} to {y.max()}: expected 0 to {p.shape[1] - 1}.")

@@ -1,9 +1,9 @@
 """Designing a sample of reference points: how many, how many in each class, and which pixels.
 
 How many follows from the precision that is asked for (Cochran 1977, equation 5.25; Olofsson et al. 2014, equation 13).
-Which pixels is decided by a number that each pixel has from its row, its column and a seed: within a class those with the
-smallest numbers are drawn. So blocks can be looked at in any order and of any size, in bounded memory, and the sample
-is always the same.
+Which pixels is decided by a number that each pixel has from its row, its column and a seed: within a class those with
+the smallest numbers are drawn. So blocks can be looked at in any order and of any size, in bounded memory, and the
+sample is always the same.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def allocate(
     if total < 1 or how not in ALLOCATIONS:
         raise InputError(f"{total} points by {how!r}: expected at least one, by one of {', '.join(ALLOCATIONS)}.")
     there = weight > 0
-    most = np.where(there, np.iinfo(np.int64).max // 4, 0)
+    most = np.where(there, total, 0)
     if available is not None:
         most = np.minimum(most, np.asarray(available, np.int64))
     wanted = {

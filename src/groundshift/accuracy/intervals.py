@@ -145,17 +145,23 @@ def weighted_ratio(weight: Floats, inside: Shares, outside: Shares, scale: float
     high_both = scale * (column**2 * against * inside.above * outside.below).sum(axis=0)
     low = _odds(a, d, a_below, scale**2 * d_above, low_both)[0]
     high = _odds(a, d, a_above, scale**2 * d_below, high_both)[1]
-    return low / (1 + low), np.where(np.isinf(high), 1.0, high / (1 + np.where(np.isinf(high), 0.0, high)))
+    return _share(low), _share(high)
+
+
+def _share(odds: Floats) -> Floats:
+    finite = np.where(np.isinf(odds), 0.0, odds)
+    return np.where(np.isinf(odds), 1.0, finite / (1 + finite))
 
 
 def _against(p: Floats, q: Floats) -> Floats:
     """Size of the negative correlation of two counts of one multinomial sample."""
     spread = (1 - p) * (1 - q)
-    return np.sqrt(np.minimum(np.divide(p * q, spread, out=np.where(p * q > 0, 1.0, 0.0), where=spread > 1e-12), 1))
+    ratio = np.divide(p * q, spread, out=np.ones(np.shape(spread)), where=spread > 1e-12)
+    return np.sqrt(np.minimum(ratio, 1))
 
 
 def _odds(a: Floats, d: Floats, a_square: Floats, d_square: Floats, both: Floats) -> tuple[Floats, Floats]:
-    """Smaller and larger r with (a - r d)^2 = a_square + 2 r both + r^2 d_square; 0 and infinity where there is none."""
+    """Smaller and larger r with (a - r d)^2 = a_square + 2 r both + r^2 d_square; 0 and infinity where none is."""
     second, first, last = d * d - d_square, a * d + both, a * a - a_square
     root = np.sqrt(np.maximum(first * first - second * last, 0))
     with np.errstate(divide="ignore", invalid="ignore"):

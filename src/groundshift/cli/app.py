@@ -7,21 +7,7 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import (
-    change,
-    clouds,
-    demo,
-    doctor,
-    evaluate,
-    features,
-    landcover,
-    mosaic,
-    plot,
-    polygons,
-    run,
-    screen,
-    select,
-)
+from groundshift.cli import assess, change, clouds, demo, design, doctor, evaluate, mosaic, run, screen, select
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(
@@ -65,6 +51,8 @@ for _name, _module, _short in (
     ("features", features, "A stack of named features of scenes."),
     ("run", run, "Run a job file."),
     ("evaluate", evaluate, "Compare a map with the truth."),
+    ("design", design, "Draw reference points for a map of classes."),
+    ("assess", assess, "Accuracy and areas of a map of classes."),
     ("demo", demo, "Try it on generated products."),
     ("doctor", doctor, "Show what this machine has."),
 ):

@@ -307,9 +307,7 @@ def write_polygons(
     geometry_type: str = "MultiPolygon",
     force: bool = True,
 ) -> None:
-    """Write polygons, shapely's or WKB, whole or not at all; equal input makes equal bytes.
-
-    The ending of the name is the format: GeoPackage (``.gpkg``), FlatGeobuf (``.fgb``) or GeoParquet (``.parquet``).
+    """Write polygons (or points), shapely's or WKB, as a GeoPackage, whole or not at all; equal input, equal bytes.
 
     Raises:
         OutputError: it cannot be written.
@@ -361,7 +359,7 @@ def _write_with_gdal(
                 [np.asarray(values) for values in fields.values()],
                 list(fields),
                 layer=layer,
-                driver=driver,
+                driver="GPKG",
                 geometry_type=geometry_type,
                 crs=crs,
             )
