@@ -194,16 +194,16 @@ def test_a_stack_of_features_is_learnt_and_mapped_from_the_command_line(
         file.descriptions = BANDS
     common = ("--stack", str(place / "summer.tif"), "--workers", "1", "--quiet")
     train = ("landcover", "train", *common, "--truth", str(place / "truth.tif"), "--per-class", "100", "--model", "rf")
-    assert guarded(_groundshift, [*train, "--out", str(place / "forest"), "--json"]) == 0
+    assert guarded(_groundshift, [*train, "--out", str(place / "forest"), "--json"], "groundshift") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["splits"]["kind"] == "block"
     assert told["features"] == 6
     predict = ("landcover", "predict", str(place / "forest"), *common, "--out", str(place / "stacked"))
-    assert guarded(_groundshift, [*predict, "--polygons", "classes.gpkg", "--min-area", "1000", "--json"]) == 0
+    assert guarded(_groundshift, [*predict, "--polygons", "classes.gpkg", "--min-area", "1000", "--json"], "groundshift") == 0
     summary = json.loads(capsys.readouterr().out)
     assert Path(summary["outputs"]["polygons"]).exists()
     assert agreement(place / "stacked" / "classes.tif", place / "truth.tif") > 0.5
-    assert guarded(_groundshift, [*train, "--out", str(place / "forest")]) == 73
+    assert guarded(_groundshift, [*train, "--out", str(place / "forest")], "groundshift") == 73
     assert "use --force" in capsys.readouterr().err
 
 
@@ -255,6 +255,6 @@ def test_what_cannot_be_trained_is_told(
     files = {"fields": place / "fields.gpkg", "truth": place / "truth.tif"}
     given = [text.format(**files) for text in arguments]
     command = ["landcover", "train", "--series", str(place / "patch"), "--workers", "1", "--out", str(tmp_path / "model")]
-    assert guarded(_groundshift, [*command, *given]) == code
+    assert guarded(_groundshift, [*command, *given], "groundshift") == code
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 from groundshift import __version__
-from groundshift.cli import assess, change, clouds, demo, design, doctor, evaluate, mosaic, run, screen, select
+from groundshift.cli import (
+    assess,
+    change,
+    clouds,
+    demo,
+    design,
+    doctor,
+    evaluate,
+    features,
+    landcover,
+    mosaic,
+    plot,
+    polygons,
+    run,
+    screen,
+    select,
+)
 from groundshift.cli.layout import Command, Group, examples
 
 app = typer.Typer(

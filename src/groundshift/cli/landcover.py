@@ -117,7 +117,7 @@ def train(
     erode: Annotated[str | None, _option("samples.erode_px", "PIXELS", panel=_LEARN)] = None,
     per_class: Annotated[str | None, _option("samples.per_class", "N", panel=_LEARN)] = None,
     seed: Annotated[str | None, _option("samples.seed", "N", panel=_LEARN)] = None,
-    model: Annotated[str | None, _option("model.kind", "lightgbm|rf|knn|mlp|tempcnn", panel=_LEARN)] = None,
+    model: Annotated[str | None, _option("model.kind", "mlp|lightgbm|rf|knn|tempcnn", panel=_LEARN)] = None,
     splits: Annotated[str | None, _option("splits.kind", "auto|polygon|block|knndm|random", panel=_LEARN)] = None,
     folds: Annotated[str | None, _option("splits.folds", "N", panel=_LEARN)] = None,
     block: Annotated[str | None, _option("splits.block_m", "METRES", panel=_LEARN)] = None,

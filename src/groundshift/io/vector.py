@@ -359,7 +359,7 @@ def _write_with_gdal(
                 [np.asarray(values) for values in fields.values()],
                 list(fields),
                 layer=layer,
-                driver="GPKG",
+                driver=driver,
                 geometry_type=geometry_type,
                 crs=crs,
             )
