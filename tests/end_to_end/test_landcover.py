@@ -60,7 +60,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_patch(folder / "patch", drawn)
     reference.write_reference(reference.reference(drawn, per_class=8, min_px=30), folder / "fields.gpkg")
     reference.write_class_map(drawn, folder / "truth.tif")
-    gs.train_landcover(folder / "patch", folder / "fields.gpkg", folder / "model", steps=STEPS, class_field="name", **QUICK)
+    gs.train_landcover(
+        folder / "patch", folder / "fields.gpkg", folder / "model", steps=STEPS, class_field="name", **QUICK
+    )
     return folder
 
 
@@ -199,7 +201,10 @@ def test_a_stack_of_features_is_learnt_and_mapped_from_the_command_line(
     assert told["splits"]["kind"] == "block"
     assert told["features"] == 6
     predict = ("landcover", "predict", str(place / "forest"), *common, "--out", str(place / "stacked"))
-    assert guarded(_groundshift, [*predict, "--polygons", "classes.gpkg", "--min-area", "1000", "--json"], "groundshift") == 0
+    assert (
+        guarded(_groundshift, [*predict, "--polygons", "classes.gpkg", "--min-area", "1000", "--json"], "groundshift")
+        == 0
+    )
     summary = json.loads(capsys.readouterr().out)
     assert Path(summary["outputs"]["polygons"]).exists()
     assert agreement(place / "stacked" / "classes.tif", place / "truth.tif") > 0.5
@@ -227,7 +232,11 @@ def test_variants_are_compared_on_the_same_samples(place: Path) -> None:
         ("median", jobfile.make(TrainJob, {**common, "chain.steps": season})),
     ]
     first, same, median = landcover_compare.compare(jobs).summary["variants"]
-    assert same["against_first"]["overall_accuracy"] == {"difference": 0.0, "interval": [0.0, 0.0], "beyond_chance": False}
+    assert same["against_first"]["overall_accuracy"] == {
+        "difference": 0.0,
+        "interval": [0.0, 0.0],
+        "beyond_chance": False,
+    }
     assert not same["differs_in"]
     assert set(median["differs_in"]) == {"chain.steps.1", "chain.steps.2"}
     lost = median["against_first"]["overall_accuracy"]
@@ -254,7 +263,16 @@ def test_what_cannot_be_trained_is_told(
 ) -> None:
     files = {"fields": place / "fields.gpkg", "truth": place / "truth.tif"}
     given = [text.format(**files) for text in arguments]
-    command = ["landcover", "train", "--series", str(place / "patch"), "--workers", "1", "--out", str(tmp_path / "model")]
+    command = [
+        "landcover",
+        "train",
+        "--series",
+        str(place / "patch"),
+        "--workers",
+        "1",
+        "--out",
+        str(tmp_path / "model"),
+    ]
     assert guarded(_groundshift, [*command, *given], "groundshift") == code
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

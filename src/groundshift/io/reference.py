@@ -35,10 +35,15 @@ _MOST = 254
 class Reference(Protocol):
     """Labels of a grid; it can be sent to a process."""
 
-    classes: Mapping[int, str]
-    """Names of the classes by code, 1 to 254."""
-    by_polygon: bool
-    """Its labels come with numbers of polygons."""
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """Names of the classes by code, 1 to 254."""
+        ...
+
+    @property
+    def by_polygon(self) -> bool:
+        """Its labels come with numbers of polygons."""
+        ...
 
     def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Labels (y, x), 0 for what is not known, and numbers of polygons (y, x) from 1, 0 for none."""

@@ -325,7 +325,7 @@ class Perceptron(Classifier):
     def _train(self, samples: Samples) -> bytes:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         from groundshift.landcover.graphs import layers
 

@@ -230,7 +230,7 @@ def _classify(state: State) -> None:
             advance(1)
 
         pool.run(predict_block, todo, finished, str)
-    known = sum(int((state.count.read(window, 0) > 0).sum()) for window in blocks(state.shape, 1024))
+    known = sum(int(np.count_nonzero(state.count.read(window, 0))) for window in blocks(state.shape, 1024))
     if known < _LITTLE * math.prod(state.shape):
         state.warn(CloudWarning(f"only {100 * known / math.prod(state.shape):.2f} % of the map holds data."))
 

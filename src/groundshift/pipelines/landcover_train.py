@@ -63,7 +63,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
                 source = open_source(job, Wanted(chain=chain, modules=job.chain.modules), scratch, pool, progress)
                 drawn = landcover_samples.draw(job, source.features, pool, progress)
                 values = landcover_samples.taken(job, source.features, drawn.samples, pool, progress)
-            there = np.isfinite(values).any(axis=1)
+            there = np.asarray(np.isfinite(values).any(axis=1))
             seen = replace(drawn, samples=drawn.samples.take(there))
             sampled = landcover_samples.deal(job, source.features, seen, values[there])
             without = int((~there).sum())

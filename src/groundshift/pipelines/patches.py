@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import InputError
@@ -104,7 +105,7 @@ def open_patch(folder: str, bands: tuple[str, ...] = ()) -> PatchSeries:
     return PatchSeries(folder, tuple(names), opened.geobox, _fractions(opened))
 
 
-def _valid(part: xr.Dataset) -> np.ndarray:  # type: ignore[type-arg]
+def _valid(part: xr.Dataset) -> NDArray[np.bool_]:
     """What the patch says is valid; everything where it says nothing."""
     flag = next((name for name in _VALID if name in part), None)
     shape = part.sizes["time"], part.sizes["y"], part.sizes["x"]

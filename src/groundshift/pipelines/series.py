@@ -30,7 +30,10 @@ _COPIES = 4
 class Series(Protocol):
     """Images of one place at many times; it can be sent to a process."""
 
-    geobox: GeoBox
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid."""
+        ...
 
     def read(self, window: Window) -> xr.Dataset:
         """The part of a window, which may reach beyond the grid: there nothing is valid."""
@@ -40,10 +43,20 @@ class Series(Protocol):
 class Features(Protocol):
     """What a classifier sees; it can be sent to a process."""
 
-    geobox: GeoBox
-    names: tuple[str, ...]
-    pixel_bytes: int
-    """Memory that a pixel takes while its features are made, about."""
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features."""
+        ...
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Memory that a pixel takes while its features are made, about."""
+        ...
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (f, y, x), and clear observations of each pixel (y, x); NaN where they are not known."""
@@ -95,8 +108,8 @@ class SeriesFeatures:
                 f"({len(self.names)}): its steps may look at nothing but the pixels themselves."
             )
         inner = window.within(padded).slices
-        seen = np.asarray(series[VALID].sum("time").values, np.float32)
-        return values[:, *inner], seen[inner]
+        seen: NDArray[np.float32] = np.asarray(series[VALID].sum("time").values, np.float32)[inner]
+        return values[:, *inner], seen
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,7 +163,7 @@ def _stacked(series: xr.Dataset) -> tuple[list[str], NDArray[np.float32], NDArra
     if VALID in series:
         valid = np.asarray(series[VALID].transpose("time", "y", "x").values, bool)
     else:
-        valid = np.isfinite(values).all(axis=1)
+        valid = np.asarray(np.isfinite(values).all(axis=1))
     return names, values, valid
 
 
@@ -184,7 +184,7 @@ def _days(series: xr.Dataset) -> NDArray[np.float64]:
 
 def _times(series: xr.Dataset, days: NDArray[np.float64]) -> NDArray[np.datetime64]:
     first = series["time"].values.astype("datetime64[s]")[0]
-    return (first + np.rint(days * 86_400).astype("timedelta64[s]")).astype("datetime64[ns]")
+    return np.asarray(first + np.rint(days * 86_400).astype("timedelta64[s]"), "datetime64[ns]")
 
 
 def _between(series: xr.Dataset, first: str, last: str) -> tuple[date, date]:

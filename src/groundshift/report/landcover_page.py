@@ -69,14 +69,13 @@ def render(report: LandcoverReport) -> str:
     if transfer is not None:
         names = [each["name"] for each in transfer["classes"]]
         figures["confusion"] = Markup(landcover_figures.confusion_matrix(np.array(transfer["confusion"]), names))
-        curve = transfer["reliability"]
-        figures["reliability"] = Markup(
-            landcover_figures.reliability(
-                *(np.array([np.nan if value is None else value for value in curve[key]], float)
-                  for key in ("confidence", "accuracy", "count")),
-                transfer["calibration_error"],
-            )
-        )  # fmt: skip
+        curve = {
+            key: np.array([np.nan if value is None else value for value in values], float)
+            for key, values in transfer["reliability"].items()
+        }
+        error = transfer["calibration_error"]
+        drawn = landcover_figures.reliability(curve["confidence"], curve["accuracy"], curve["count"], error)
+        figures["reliability"] = Markup(drawn)
     if report.importance:
         values = np.array(list(report.importance.values()))
         figures["importance"] = Markup(landcover_figures.importance(list(report.importance), values))
