@@ -5,7 +5,7 @@ its polygon. A label is in doubt in one fit where another class is predicted and
 label; it is flagged if it is in doubt in every one of many fits (as in CLC+ Backbone 2023: all of 15).
 
 The thresholds of confident learning (Northcutt, Jiang and Chuang 2021: the mean probability of each class over its own
-samples) find about two thirds as many, and of their flagged samples no more are wrong: `benchmarks/suspicious_labels.py`.
+samples) flag about two thirds as many of the wrong ones, no more surely: `benchmarks/suspicious_labels.py`.
 """
 
 from __future__ import annotations
