@@ -26,7 +26,7 @@ from groundshift.testing.year import TILE, SyntheticYear, YearOptions
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 STEPS = [{"use": "indices", "names": ["NDVI"]}, {"use": "regular", "step_days": 30}]
-QUICK: dict[str, Any] = {"options": {"iterations": 15}, "per_class": 150, "workers": 1}
+QUICK: dict[str, Any] = {"options": {"epochs": 15}, "per_class": 150, "workers": 1}
 
 
 def year(shape: tuple[int, int] = (150, 150), **more: Any) -> SyntheticYear:
@@ -222,7 +222,7 @@ def test_variants_are_compared_on_the_same_samples(place: Path) -> None:
         "truth.class_field": "name",
         "output.out": "none",
         "samples.per_class": 80,
-        "model.options": {"iterations": 10},
+        "model.options": {"epochs": 15},
         "run.workers": 1,
     }
     season = [{"use": "statistics", "percentiles": [50]}]

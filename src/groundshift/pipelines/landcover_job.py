@@ -73,8 +73,8 @@ class ModelSection(Section):
     """The classifier."""
 
     kind: Literal["mlp", "lightgbm", "rf", "knn", "tempcnn"] = "mlp"
-    """mlp (best where it has not been, on three real tables), lightgbm, rf (random forest), knn, tempcnn (needs the extra
-    [train])."""
+    """mlp (a small network: the best on three real tables, where it had not been), lightgbm, rf (random forest), knn,
+    tempcnn (needs the extra [train])."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of it by the names that its class gives them."""
 

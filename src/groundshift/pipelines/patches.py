@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -56,7 +57,7 @@ class PatchSeries:
         if window.shared(Window(0, int(rows), 0, int(columns))) != window:
             raise InputError(f"{self.folder}: rows {window.y0} to {window.y1} are not all in the patch.")
         part = self._whole.isel(y=slice(window.y0, window.y1), x=slice(window.x0, window.x1))
-        made = {}
+        made: dict[str, Any] = {}
         for name, feature, band in self.names:
             variable = part[feature].variable
             if band is not None:

@@ -108,7 +108,9 @@ class SeriesFeatures:
                 f"({len(self.names)}): its steps may look at nothing but the pixels themselves."
             )
         inner = window.within(padded).slices
-        seen: NDArray[np.float32] = np.asarray(series[VALID].sum("time").values, np.float32)[inner]
+        seen: NDArray[np.float32] = np.asarray(
+            series[VALID].isel(y=inner[0], x=inner[1]).sum("time").values, np.float32
+        )
         return values[:, *inner], seen
 
 

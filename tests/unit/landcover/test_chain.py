@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -14,9 +12,8 @@ from groundshift.landcover.chain import Chain, features, step
 
 
 @pytest.fixture(autouse=True)
-def own_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "STEPS", dict(chain.STEPS))
-    yield
 
 
 def series() -> xr.Dataset:
@@ -24,7 +21,9 @@ def series() -> xr.Dataset:
     moving = {name: (("time", "y", "x"), rng.random((3, 4, 5), np.float32)) for name in ("B04", "VV")}
     still = {"elevation": (("y", "x"), rng.random((4, 5), np.float32)), "rain": (("time",), np.arange(3.0))}
     valid = {"valid": (("time", "y", "x"), rng.random((3, 4, 5)) > 0.3)}
-    return xr.Dataset({**moving, **still, **valid}, {"time": np.array(["2021-01-01", "2021-01-17", "2021-02-02"], "M8[ns]")})
+    return xr.Dataset(
+        {**moving, **still, **valid}, {"time": np.array(["2021-01-01", "2021-01-17", "2021-02-02"], "M8[ns]")}
+    )
 
 
 def test_a_function_becomes_a_step_and_stays_a_function() -> None:
