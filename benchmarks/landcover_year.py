@@ -61,7 +61,7 @@ def judge(folder: Path, model: str, size: int, truth: np.ndarray, rows: list[lis
     """Train, map with each smoothing, and compare with the truth of the other half."""
     begin = time.perf_counter()
     out = folder / f"model-{model}"
-    found = gs.train_landcover(folder / "patch", folder / "fields.gpkg", out, kind=model, class_field="name")
+    found = gs.train_landcover(folder / "patch", folder / "fields.gpkg", out, model=model, class_field="name")
     trained = time.perf_counter() - begin
     card, _ = models.load(out)
     codes = np.array([LandCover[name.upper()] for name in card.names])

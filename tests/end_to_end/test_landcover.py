@@ -188,7 +188,8 @@ def test_a_stack_of_features_is_learnt_and_mapped_from_the_command_line(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn = year()
-    summer = drawn.series(bands=BANDS, days=[date(2021, 6, 18)])[0]
+    clearest = max((date(2021, 6, day) for day in range(2, 30, 3)), key=lambda day: drawn.valid(days=[day]).mean())
+    summer = drawn.series(bands=BANDS, days=[clearest])[0]
     crs, x, y = tile_corner(TILE)
     layout = {"driver": "GTiff", "count": 6, "height": 150, "width": 150, "dtype": "float32", "crs": f"EPSG:{crs}"}
     with rasterio.open(place / "summer.tif", "w", **layout, transform=rasterio.Affine(10, 0, x, 0, -10, y)) as file:

@@ -50,6 +50,7 @@ def train_landcover(
     out: str | Path,
     *,
     steps: Steps | None = None,
+    model: str | None = None,
     progress: Progress | None = None,
     **options: object,
 ) -> TrainResult:
@@ -60,8 +61,9 @@ def train_landcover(
         truth: polygons of classes, or a map of them.
         out: folder of the model.
         steps: the chain from a series to features; None: the usual one.
+        model: mlp, lightgbm, rf, knn or tempcnn; None: the usual one.
         progress: told of each stage.
-        options: any option of the job by its name: ``kind="rf"``, ``per_class=5000``, ``splits_kind="block"``.
+        options: any option of the job by its name: ``per_class=5000``, ``class_field="crop"``, ``splits_kind="block"``.
 
     Returns:
         Summary and warnings.
@@ -72,6 +74,7 @@ def train_landcover(
     from groundshift.pipelines import landcover_train
 
     given: dict[str, object] = {"input.scenes": _listed(series), "truth.path": str(truth), "output.out": str(out)}
+    given["model.kind"] = model
     if steps is not None:
         given["chain.steps"] = [{"use": each} if isinstance(each, str) else dict(each) for each in steps]
     job = jobfile.make(TrainJob, {**given, **dotted(options, TrainJob)}, error=UsageError)

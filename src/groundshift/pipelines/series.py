@@ -108,9 +108,7 @@ class SeriesFeatures:
                 f"({len(self.names)}): its steps may look at nothing but the pixels themselves."
             )
         inner = window.within(padded).slices
-        seen: NDArray[np.float32] = np.asarray(
-            series[VALID].isel(y=inner[0], x=inner[1]).sum("time").values, np.float32
-        )
+        seen = series[VALID].isel(y=inner[0], x=inner[1]).sum("time").values.astype(np.float32)
         return values[:, *inner], seen
 
 
@@ -126,7 +124,7 @@ class StackFeatures:
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`Features`."""
         values = self.stack.read(window, self.names)
-        seen = np.isfinite(values).any(axis=0).astype(np.float32)
+        seen = np.asarray(np.isfinite(values).any(axis=0)).astype(np.float32)
         return values, seen
 
 
