@@ -181,7 +181,7 @@ def predict(
     aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
     clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
     prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_LEARN)] = None,
-    smooth: Annotated[str | None, _option("smooth.method", "bayes|bilateral|majority|none", panel=_OUT)] = None,
+    smooth: Annotated[str | None, _option("smooth.method", "bilateral|bayes|majority|none", panel=_OUT)] = None,
     min_area: Annotated[str | None, _option("smooth.min_area", "M2", panel=_OUT)] = None,
     polygons: Annotated[str | None, _option("output.polygons", "FILE", panel=_OUT)] = None,
     confidence: Annotated[str | None, _option("output.confidence", "PERCENT", panel=_OUT)] = None,

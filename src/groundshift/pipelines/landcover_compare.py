@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
                 values.append(landcover_samples.taken(job, source.features, drawn.samples, pool, progress))
         assert drawn is not None
         there = np.logical_and.reduce([np.isfinite(each).any(axis=1) for each in values])
-        seen = replace(drawn, samples=drawn.samples.take(there))
+        seen = drawn.take(there)
         judged, tables = [], []
         for (name, job), source, each in zip(variants, sources, values, strict=True):
             dealt = landcover_samples.deal(first, source.features, seen, each[there])

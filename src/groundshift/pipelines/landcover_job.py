@@ -83,8 +83,8 @@ class SplitsSection(Section):
     """How training and test pixels are kept apart when the model is judged."""
 
     kind: Literal["auto", "random", "polygon", "block", "knndm"] = "auto"
-    """By polygon, by spatial block, by nearest-neighbour distances (knndm), or at random, which flatters; auto: by
-    polygon where there are polygons, else by block."""
+    """By polygon, by spatial block, at random, which flatters, or polygons or blocks dealt so that tests are as far
+    from training as the pixels of the area are from the samples (knndm); auto: that."""
     folds: Annotated[int, Field(ge=2, le=50)] = 5
     """Parts, each of which is predicted by a model of the others."""
     block_m: Annotated[float, Field(gt=0)] | None = None
@@ -118,8 +118,8 @@ class TrainJob(Section):
 class SmoothSection(Section):
     """From class probabilities to a map."""
 
-    method: Literal["bayes", "bilateral", "majority", "none"] = "bayes"
-    """Bayesian or bilateral smoothing of the probabilities that the map is made of, or a majority filter of the map."""
+    method: Literal["bilateral", "bayes", "majority", "none"] = "bilateral"
+    """Bilateral or Bayesian smoothing of the probabilities that the map is made of, or a majority filter of the map."""
     min_area: Annotated[float, Field(ge=0)] = 0.0
     """Minimum mapping unit in square metres: what is smaller goes to the neighbour with the highest probability."""
 

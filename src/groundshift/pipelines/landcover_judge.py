@@ -38,15 +38,17 @@ class Table:
     """Codes."""
     group: NDArray[np.int64]
     """Polygon or block: what errs together."""
+    lesson: Float64
+    """How much a sample counts in training; 0: not at all."""
     weight: Float64
-    """How many pixels of the reference a sample stands for, in parts of the mean."""
+    """How many pixels of the reference it stands for in a judgement, in parts of the mean; 0: it is not asked."""
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, where: NDArray[np.bool_]) -> Table:
         """Some of them."""
-        kept = {name: getattr(self, name)[where] for name in ("values", "label", "group", "weight")}
+        kept = {name: getattr(self, name)[where] for name in ("values", "label", "group", "lesson", "weight")}
         return Table(**kept)
 
 
@@ -85,7 +87,8 @@ def judge(
     ratio = np.ones((len(samples), len(codes)))
     part = np.full(len(samples), -1)
     for k, (train, test) in enumerate(folds):
-        one = clone(classifier).fit(samples.values[train], samples.label[train], sample_weight=samples.weight[train])
+        taught, test = train[samples.lesson[train] > 0], test[samples.weight[test] > 0]
+        one = clone(classifier).fit(samples.values[taught], samples.label[taught], sample_weight=samples.lesson[taught])
         place = np.searchsorted(codes, one.classes_)
         raw[np.ix_(test, place)] = one.raw_probabilities(samples.values[test])
         ratio[np.ix_(test, place)] = one.shares_ / one.trained_shares_

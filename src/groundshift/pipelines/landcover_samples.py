@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,25 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drawn:
-    """Samples without their features."""
+    """Samples without their features: some to learn from, away from borders, and some of all labelled pixels."""
 
     samples: Samples
+    taught: NDArray[np.bool_]
+    """(n,) To learn from."""
+    asked: NDArray[np.bool_]
+    """(n,) To judge by: what lies at borders is asked for as well."""
     classes: dict[int, str]
     """Names of all classes of the reference."""
     pixels: dict[int, int]
     """Of the reference, by code."""
     by_polygon: bool
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, where: NDArray[np.bool_]) -> Drawn:
+        """Some of them."""
+        return replace(self, samples=self.samples.take(where), taught=self.taught[where], asked=self.asked[where])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,19 +83,17 @@ class Offer:
         return f"looking for samples in rows {self.window.y0} to {self.window.y1}"
 
 
-def offer(work: Offer) -> tuple[Samples, NDArray[np.int64]]:
-    """Samples that some rows have to offer, and pixels of each code in them. A task for a worker."""
+def offer(work: Offer) -> tuple[Samples, Samples, NDArray[np.int64]]:
+    """Samples that some rows have to offer, away from borders and of all, and pixels of each code. A task."""
     around = samples.halo(work.window, work.shape, work.options)
     labels, numbers = work.reference.read(around)
     inner = work.window.within(around).slices
-    found = samples.candidates(
-        labels,
-        work.window,
-        work.options,
-        polygons=numbers if work.reference.by_polygon else None,
-        origin=(around.y0, around.x0),
+    polygons = numbers if work.reference.by_polygon else None
+    pure, every = (
+        samples.candidates(labels, work.window, options, polygons=polygons, origin=(around.y0, around.x0))
+        for options in (work.options, replace(work.options, erode_px=0))
     )
-    return found, np.bincount(labels[inner].reshape(-1), minlength=256)
+    return pure, every, np.bincount(labels[inner].reshape(-1), minlength=256)
 
 
 def draw(job: TrainJob, features: Features, pool: Pool, progress: Progress) -> Drawn:
@@ -105,19 +114,40 @@ def draw(job: TrainJob, features: Features, pool: Pool, progress: Progress) -> D
     work = [Offer(known, window, shape, options) for window in blocks(shape, _ROWS)]
     with progress.stage("samples", len(work)) as advance:
         offered = pool.run(offer, work, lambda _: advance(1), str)
-    drawn = samples.finish(samples.merge([part for part, _ in offered], options), options)
-    pixels = np.sum([counts for _, counts in offered], axis=0)
-    if len(np.unique(drawn.label)) < 2:
+    pure, every = (
+        samples.finish(samples.merge(parts, options), options)
+        for parts in ([first for first, _, _ in offered], [second for _, second, _ in offered])
+    )
+    pixels = np.sum([counts for _, _, counts in offered], axis=0)
+    if len(np.unique(pure.label)) < 2:
         raise InputError(
-            f"{job.truth.path}: leaves samples of {len(np.unique(drawn.label))} class after {options.erode_px} pixels "
+            f"{job.truth.path}: leaves samples of {len(np.unique(pure.label))} class after {options.erode_px} pixels "
             "were taken off at borders: expected two classes at least; take off less with --erode, or add polygons."
         )
+    drawn, taught, asked = _union(pure, every.take(np.isin(every.label, np.unique(pure.label))))
     return Drawn(
         samples=drawn,
+        taught=taught,
+        asked=asked,
         classes=dict(known.classes),
         pixels={code: int(pixels[code]) for code in known.classes},
         by_polygon=known.by_polygon,
     )
+
+
+def _union(pure: Samples, every: Samples) -> tuple[Samples, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Both together, each pixel once, and which of them are of the first and of the second."""
+    width = int(max(pure.column.max(), every.column.max())) + 1
+    keys = [each.row * width + each.column for each in (pure, every)]
+    new = ~np.isin(keys[1], keys[0])
+    joined = Samples(
+        **{
+            each.name: np.concatenate([getattr(pure, each.name), getattr(every, each.name)[new]])
+            for each in fields(Samples)
+        }
+    )
+    taught = np.arange(len(joined)) < len(pure)
+    return joined, taught, ~taught | np.isin(joined.row * width + joined.column, keys[1])
 
 
 def taken(job: TrainJob, features: Features, drawn: Samples, pool: Pool, progress: Progress) -> NDArray[np.float32]:
@@ -140,13 +170,16 @@ def deal(job: TrainJob, features: Features, drawn: Drawn, values: NDArray[np.flo
         UsageError, InputError: no such parts can be made of them.
     """
     kept = drawn.samples
-    counts = np.bincount(kept.label, minlength=256)
     pixels = np.zeros(256)
     pixels[list(drawn.pixels)] = list(drawn.pixels.values())
-    weight = pixels[kept.label] / counts[kept.label]
+    weights = []
+    for role in (drawn.taught, drawn.asked):
+        counts = np.maximum(np.bincount(kept.label[role], minlength=256), 1)
+        weight = np.where(role, pixels[kept.label] / counts[kept.label], 0.0)
+        weights.append(weight / max(weight[role].mean(), 1e-12))
     group, kind = _groups(job.splits, kept, by_polygon=drawn.by_polygon)
     return Dealt(
-        table=Table(values=values, label=kept.label, group=group, weight=weight / weight.mean()),
+        table=Table(values=values, label=kept.label, group=group, lesson=weights[0], weight=weights[1]),
         classes={int(code): drawn.classes[int(code)] for code in np.unique(kept.label)},
         folds=_folds(job.splits, kind, kept, group, features),
         kind=kind,
@@ -190,7 +223,7 @@ def _groups(section: SplitsSection, drawn: Samples, *, by_polygon: bool) -> tupl
     if kind == "polygon" and not by_polygon:
         raise UsageError("--splits polygon needs polygons, and the reference is a map: choose block, knndm or random.")
     if kind == "auto":
-        kind = "polygon" if by_polygon else "block"
+        kind = "knndm"
     if kind == "polygon" or (kind in ("knndm", "random") and by_polygon):
         return drawn.polygon.astype(np.int64), kind
     if kind == "block" and by_polygon:

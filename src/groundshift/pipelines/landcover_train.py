@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,13 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
                 drawn = landcover_samples.draw(job, source.features, pool, progress)
                 values = landcover_samples.taken(job, source.features, drawn.samples, pool, progress)
             there = np.asarray(np.isfinite(values).any(axis=1))
-            seen = replace(drawn, samples=drawn.samples.take(there))
-            sampled = landcover_samples.deal(job, source.features, seen, values[there])
+            sampled = landcover_samples.deal(job, source.features, drawn.take(there), values[there])
             without = int((~there).sum())
             with progress.stage("judge", len(sampled.folds)) as advance:
                 judged = landcover_judge.judge(classifier, sampled.table, sampled.folds, advance)
             with progress.stage("train", 1) as advance:
-                classifier.fit(sampled.table.values, sampled.table.label, sample_weight=sampled.table.weight)
+                table = sampled.table.take(sampled.table.lesson > 0)
+                classifier.fit(table.values, table.label, sample_weight=table.lesson)
                 advance(1)
             summary = _saved(job, source, drawn, sampled, classifier, judged)
         except (KeyboardInterrupt, WorkerDied):
@@ -92,9 +92,9 @@ def _saved(
     report = {
         "splits": {"kind": sampled.kind, "folds": len(sampled.folds)},
         "transfer": figures,
-        "samples": {sampled.classes[code]: int((sampled.table.label == code).sum()) for code in sampled.classes},
+        "samples": {sampled.classes[code]: _taught(sampled, code) for code in sampled.classes},
         "pixels_of_reference": {sampled.classes[code]: drawn.pixels[code] for code in sampled.classes},
-        "samples_without_data": len(drawn.samples) - len(sampled.table),
+        "samples_without_data": len(drawn) - len(sampled.table),
         "limits": judged.limits,
         "importance": importance,
         "reference": Path(job.truth.path).name,
@@ -135,7 +135,7 @@ def _importance(classifier: Classifier, names: Sequence[str]) -> dict[str, float
 
 
 def _odd(sampled: Dealt, without: int) -> Iterator[GroundshiftWarning]:
-    few = [name for code, name in sampled.classes.items() if int((sampled.table.label == code).sum()) < 50]
+    few = [name for code, name in sampled.classes.items() if _taught(sampled, code) < 50]
     if few:
         yield SampleWarning(
             f"fewer than 50 samples of {', '.join(few)}: what is said of them is hardly more than a guess."
@@ -144,3 +144,8 @@ def _odd(sampled: Dealt, without: int) -> Iterator[GroundshiftWarning]:
         yield SampleWarning(f"{without} samples have no clear observation, and were left out.")
     if sampled.kind == "random":
         yield SampleWarning("samples were split at random, beside each other: the figures flatter the model.")
+
+
+def _taught(sampled: Dealt, code: int) -> int:
+    """Samples of a class that are learnt from."""
+    return int(((sampled.table.label == code) & (sampled.table.lesson > 0)).sum())
