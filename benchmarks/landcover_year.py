@@ -139,10 +139,9 @@ def main() -> int:
         "train s",
         "map s",
     ]
-    table(f"Land cover of a synthetic year, {options.size} x {options.size}, other half than training", head, rows)
-    print(
-        f"\nof the blocks: calibration error at most {WRONG}, sets of 90 % hold {LOW} to {HIGH}: {'met' if good else 'missed'}"
-    )
+    table(f"Land cover of a synthetic year, {options.size} x {options.size}, where nothing is known", head, rows)
+    verdict = "met" if good else "missed"
+    print(f"\nof the blocks: calibration error at most {WRONG}, sets of 90 % hold {LOW} to {HIGH}: {verdict}")
     return 0 if good else 1
 
 
