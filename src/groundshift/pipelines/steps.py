@@ -102,12 +102,13 @@ def regular(
     first: str = "01-01",
     last: str = "12-31",
     outside: Literal["constant", "nan"] = "constant",
+    distance: bool = False,
 ) -> xr.Dataset:
     """Bring everything that changes to a calendar, filling the gaps that clouds left.
 
     The calendar goes from ``first`` to ``last``: days (2023-03-01), or days of the year (03-01) that most of the dates
     are of; what was seen before and after takes part. Granules of one day are merged first. ``observations`` and
-    ``longest_gap`` are added.
+    ``longest_gap`` (days) are added; with ``distance`` also the days from each step to the nearest observation.
     """
     names, values, valid = _stacked(series)
     start, stop = _between(series, first, last)
@@ -121,6 +122,8 @@ def regular(
     made = calendar.regular(values, valid, own, steps, options)
     times = np.array([np.datetime64(start + timedelta(days=step_days * k), "ns") for k in range(len(steps))])
     out = _unstacked(series, names, made.values, times)
+    if distance:
+        out = out.assign(distance=(_BANDWISE, made.distance_days))
     return out.assign(
         observations=(("y", "x"), made.count.astype(np.float32)), longest_gap=(("y", "x"), made.longest_gap_days)
     )

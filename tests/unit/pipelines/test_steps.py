@@ -63,6 +63,9 @@ def test_a_calendar_of_days_of_the_year_is_of_the_year_of_most_dates() -> None:
     assert 0.15 < april < 0.3
     assert int(made.observations[0, 0]) == 4
     assert float(made.longest_gap[0, 0]) > 120
+    assert "distance" not in made
+    far = gs.run_chain(series(), [{"use": "regular", "step_days": 16, "distance": True}]).distance
+    assert float(far.sel(time="2021-09-14", method="nearest")[1, 1]) == pytest.approx(77.5, abs=1)
 
 
 def test_a_calendar_may_name_its_days_and_leave_the_ends_open() -> None:
