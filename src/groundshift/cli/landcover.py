@@ -191,13 +191,15 @@ def predict(
     no_verify: Annotated[bool, _NO_VERIFY] = False,
     aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
     clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
-    prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_LEARN)] = None,
+    prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_OUT)] = None,
     smooth: Annotated[str | None, _option("smooth.method", "bilateral|bayes|majority|none", panel=_OUT)] = None,
     min_area: Annotated[str | None, _option("smooth.min_area", "M2", panel=_OUT)] = None,
     polygons: Annotated[str | None, _option("output.polygons", "FILE", panel=_OUT)] = None,
     confidence: Annotated[str | None, _option("output.confidence", "PERCENT", panel=_OUT)] = None,
     format: Annotated[str | None, _option("output.format", "COG|GTiff|...", panel=_OUT)] = None,
-    force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results of another run.", rich_help_panel=_OUT)
+    ] = False,
     resume: Annotated[bool, _RESUME] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
