@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -20,9 +21,21 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 CLI = DOCS / "reference" / "cli.md"
-COMMANDS = ("mosaic", "clouds", "features")
+COMMANDS = (
+    "mosaic",
+    "clouds",
+    "features",
+    "landcover train",
+    "landcover predict",
+    "polygons",
+    "plot bands",
+    "plot map",
+    "design",
+    "assess",
+)
 """Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
+TALKING = {"--json", "--quiet", "--debug", "--help"}
 OTHER_FLAGS = {
     "--help",
     "--json",
@@ -60,18 +73,28 @@ def place_of(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- {name} -->\n).*(?=<!-- end of {name} -->)", re.DOTALL)
 
 
+def command_of(name: str) -> Any:
+    """A command by the words that call it: ``landcover train``."""
+    found: Any = typer.main.get_command(app)
+    for word in name.split():
+        found = found.commands[word]
+    return found
+
+
 def command_table(name: str) -> str:
     """The same for another command, made of the command itself; without what all commands have."""
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     groups: dict[str, list[str]] = {}
-    for option in command.params:
+    for option in command_of(name).params:
         heading = getattr(option, "rich_help_panel", None) or "Results"
-        if heading == "Talking" or not option.opts[0].startswith("-"):
+        if heading == "Talking" or not option.opts[0].startswith("-") or set(option.opts) & TALKING:
             continue
         spelt = (*sorted(option.opts, reverse=True, key=len), *option.secondary_opts)
         flags = ", ".join(f"`{flag}`" for flag in spelt)
         value = "" if option.is_flag else f" `{option.metavar}`"
-        groups.setdefault(heading, []).append(f"| {_cell(flags + value)} | {_cell(option.help.partition('  [')[0])} |")
+        told = option.help.partition("  [")[0]
+        if option.default not in (None, True, False, "", []) and "[default" not in option.help:
+            told += f" [default: {option.default}]"
+        groups.setdefault(heading, []).append(f"| {_cell(flags + value)} | {_cell(told)} |")
     rows = ["| option | what it is |", "| --- | --- |"]
     for heading, lines in groups.items():
         rows += [f"| **{heading}** | |", *lines]
@@ -80,8 +103,7 @@ def command_table(name: str) -> str:
 
 def flags_of(*commands: str) -> set[str]:
     """Every spelling of the options of some commands."""
-    group = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    params = [param for name in commands for param in group[name].params]
+    params = [param for name in commands for param in command_of(name).params]
     return {flag for param in params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("-")}
 
 
@@ -138,7 +160,7 @@ def test_every_command_is_in_the_list_of_commands() -> None:
 def test_no_page_names_an_option_that_does_not_exist(page: Path) -> None:
     published = {spelling for flags, _, _ in s2cd._VALUED.values() for spelling in flags}
     known = {flag for option in OPTIONS for flag in option.flags} | published | OTHER_FLAGS | FOREIGN_FLAGS
-    known |= set(FLAGS.values()) | flags_of("clouds", "screen", "design", "assess")
+    known |= set(FLAGS.values()) | flags_of("screen", "landcover compare", *COMMANDS)
     lines = [line for line in page.read_text("utf-8").splitlines() if "benchmarks/" not in line]
     named = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", "\n".join(lines)))
     assert named - known == set()

@@ -17,16 +17,27 @@ from groundshift.execution.progress import progress
 from groundshift.pipelines import jobfile
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 
-app = typer.Typer(cls=Group, rich_markup_mode=None, no_args_is_help=True)
 TRAIN_EXAMPLES = examples(
-    "groundshift landcover train --series scenes.json --truth fields.gpkg --out model",
-    "groundshift landcover train --stack stack.tif --truth fields.gpkg --class-field crop --model rf --out forest",
+    "groundshift landcover train --series demo/products --truth demo/landcover.tif --out model "
+    "--save-config model.toml",
+    "groundshift landcover train --stack stack.tif --truth demo/landcover.tif --model rf --out forest "
+    "--save-config forest.toml",
 )
 PREDICT_EXAMPLES = examples(
-    "groundshift landcover predict model --series scenes.json --out map",
-    "groundshift landcover predict forest --stack stack.tif --out map --polygons classes.gpkg",
+    "groundshift landcover predict model --series demo/products --out map",
+    "groundshift landcover predict forest --stack stack.tif --out forest-map --min-area 2500 --polygons classes.gpkg",
 )
-COMPARE_EXAMPLES = examples("groundshift landcover compare plain.toml textured.toml")
+COMPARE_EXAMPLES = examples(
+    "groundshift landcover compare model.toml forest.toml",
+    "groundshift landcover compare forest.toml model.toml --json",
+)
+app = typer.Typer(
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Train a classifier of land cover, make maps with it, compare variants of a chain.",
+    epilog=examples(TRAIN_EXAMPLES.splitlines()[0], PREDICT_EXAMPLES.splitlines()[0]),
+)
 _READING = {
     "input.scenes": "--series",
     "input.stack": "--stack",
@@ -180,13 +191,15 @@ def predict(
     no_verify: Annotated[bool, _NO_VERIFY] = False,
     aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
     clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
-    prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_LEARN)] = None,
+    prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_OUT)] = None,
     smooth: Annotated[str | None, _option("smooth.method", "bilateral|bayes|majority|none", panel=_OUT)] = None,
     min_area: Annotated[str | None, _option("smooth.min_area", "M2", panel=_OUT)] = None,
     polygons: Annotated[str | None, _option("output.polygons", "FILE", panel=_OUT)] = None,
     confidence: Annotated[str | None, _option("output.confidence", "PERCENT", panel=_OUT)] = None,
     format: Annotated[str | None, _option("output.format", "COG|GTiff|...", panel=_OUT)] = None,
-    force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results of another run.", rich_help_panel=_OUT)
+    ] = False,
     resume: Annotated[bool, _RESUME] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,

@@ -60,7 +60,7 @@ def explained(field: FieldInfo) -> str:
     """The explanation of a field, and its default unless it is a switch."""
     text = " ".join((field.description or "").split())
     default = None if field.is_required() else field.get_default()
-    if default is None or isinstance(default, bool):
+    if default in (None, ()) or isinstance(default, bool):
         return text
     shown = ",".join(str(item) for item in default) if isinstance(default, tuple) else str(default)
     return f"{text} [default: {shown}]"
