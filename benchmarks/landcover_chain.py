@@ -44,7 +44,7 @@ STEPS = [
     {"use": "select", "names": [*BANDS, "NDVI", "NDWI", "norm"]},
 ]
 """Those of eo-learn's example; merge_days does nothing here, as every date is another day."""
-CLASSES, CELL_PX, SAMPLES = 10, 20, 4000
+CLASSES, CELL_PX, SAMPLES = 10, 20, 6000
 FASTER, FLAT, ALIKE = 8.0, 1.1, 0.9999
 ROWS = 200
 
@@ -159,7 +159,7 @@ def write_model(folder: Path) -> None:
     values, _ = features.read(window)
     labels = class_map(*patch.geobox.shape)[window.slices].reshape(-1) + 1
     chosen = np.random.default_rng(3).choice(labels.size, SAMPLES, replace=False)
-    model = LightGbm(threads=2).fit(values.reshape(len(values), -1)[:, chosen].T, labels[chosen])
+    model = LightGbm().fit(values.reshape(len(values), -1)[:, chosen].T, labels[chosen])
     card = model.card(
         features.names,
         tuple(f"class {code}" for code in model.classes_),

@@ -6,6 +6,7 @@ Paths in a job file are relative to the folder in which ``groundshift run`` is c
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -151,9 +152,8 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job
 def _made(given: Mapping[str, object]) -> Job:
     """A job of the kind that most of the options are of; of equals a change job, then a mosaic."""
     kind = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
-    if issubclass(kind, FeaturesJob):
-        return make(FeaturesJob, given)
-    return make(MosaicJob, given) if issubclass(kind, MosaicJob) else make_job(given)
+    made: Job = make(kind, given)  # type: ignore[type-var]
+    return made
 
 
 def _read(path: str | Path) -> dict[str, object]:
@@ -218,10 +218,20 @@ def dumps(job: Job) -> str:
 
 
 def _toml(value: object) -> str:
-    """One value on one line."""
+    """One value on one line; tables of a list on one each."""
     if isinstance(value, list):
+        if value and all(isinstance(item, dict) for item in value):
+            return "".join(["[\n", *(f"    {_toml(item)},\n" for item in value), "]"])
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        # TOML has no word for nothing: an option of a step that is not given is not written.
+        pairs = [f"{_toml_key(key)} = {_toml(each)}" for key, each in value.items() if each is not None]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip()
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def save(job: Job, path: str | Path) -> None:
