@@ -30,8 +30,8 @@ import xarray as xr
 import groundshift as gs
 import measure
 from groundshift.io import models
-from groundshift.landcover.classifiers import LightGbm
 from groundshift.landcover.chain import Chain
+from groundshift.landcover.classifiers import LightGbm
 from groundshift.model.grid import Window
 from groundshift.pipelines import patches, series
 
@@ -194,7 +194,7 @@ def agreement(folder: Path) -> float:
     """Share of the pixels with data that both have in the same class."""
     with rasterio.open(folder / "map" / "classes.tif") as file:
         ours = file.read(1)
-    theirs = np.load(folder / "patch" / "mask_timeless" / "CLASS.npy")[..., 0]
+    theirs = np.squeeze(gs.read_eopatch(folder / "patch")["mask_timeless.CLASS"].values)
     known = ours != 255
     return float((ours == theirs)[known].mean())
 

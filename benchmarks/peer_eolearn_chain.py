@@ -85,7 +85,6 @@ def main() -> None:
         str(folder),
         features=[CLASS, CHANCES],
         overwrite_permission=OverwritePermission.OVERWRITE_FEATURES,
-        compress_level=0,
     ).execute(patch, eopatch_folder="patch")
     done("saving")
     facts = {"seconds": clock() - begin, "cpu": time.process_time() - cpu, "parts": parts}

@@ -151,8 +151,8 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job
 
 def _made(given: Mapping[str, object]) -> Job:
     """A job of the kind that most of the options are of; of equals a change job, then a mosaic."""
-    kind = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
-    made: Job = make(kind, given)  # type: ignore[type-var]
+    kind: Any = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
+    made: Job = make(kind, given)
     return made
 
 
