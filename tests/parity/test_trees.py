@@ -73,6 +73,11 @@ def test_a_value_that_equals_a_threshold_goes_the_way_that_lightgbm_sends_it() -
     np.testing.assert_allclose(ours.probabilities(pixels), model.predict(pixels, num_threads=1), atol=1e-12)
 
 
+def test_samples_that_lie_as_an_image_give_the_same_bits() -> None:
+    ours = read_lightgbm(trained(3, 31, False).model_to_string())
+    np.testing.assert_array_equal(ours.probabilities(np.asfortranarray(odd_pixels())), ours.probabilities(odd_pixels()))
+
+
 def test_a_tree_without_a_split_counts_too() -> None:
     values, labels = samples(60)
     options = {"objective": "multiclass", "num_class": 4, "min_data_in_leaf": 40, "num_threads": 1, "verbose": -1}

@@ -23,6 +23,7 @@ Function = Callable[..., xr.Dataset]
 F = TypeVar("F", bound=Function)
 
 VALID = "valid"
+_AXES = ("time", "y", "x")
 DAY = "{name}_d{day:03d}"
 """Name of a feature: the variable, and the days from the first day of the calendar."""
 
@@ -155,7 +156,7 @@ def features(series: xr.Dataset) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         InputError: there is nothing that could be a feature.
     """
     names: list[str] = []
-    layers: list[NDArray[np.float32]] = []
+    layers: list[NDArray[np.generic]] = []
     shape = series.sizes["y"], series.sizes["x"]
     for name, variable in series.data_vars.items():
         if name == VALID or not {"time", "y", "x"} >= set(variable.dims) or variable.dtype.kind not in "fiub":
@@ -164,11 +165,17 @@ def features(series: xr.Dataset) -> tuple[tuple[str, ...], NDArray[np.float32]]:
             names += [DAY.format(name=name, day=day) for day in days(series)]
         else:
             names.append(str(name))
-        whole = variable.broadcast_like(xr.DataArray(np.empty(shape), dims=("y", "x"))).transpose(..., "y", "x")
-        layers.append(np.asarray(whole.values, np.float32).reshape(-1, *shape))
+        own = variable.transpose(*(axis for axis in _AXES if axis in variable.dims)).values
+        # With an axis of length 1 where it has none, it fits the area by broadcasting.
+        layers.append(own[tuple(slice(None) if axis in variable.dims else np.newaxis for axis in _AXES)])
     if not layers:
         raise InputError("the chain left no variable that could be a feature: expected some of (time, y, x) or (y, x).")
-    return tuple(names), np.concatenate(layers)
+    out = np.empty((len(names), *shape), np.float32)
+    begin = 0
+    for layer in layers:
+        out[begin : begin + len(layer)] = layer
+        begin += len(layer)
+    return tuple(names), out
 
 
 def days(series: xr.Dataset) -> list[int]:

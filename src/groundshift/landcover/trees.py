@@ -63,7 +63,7 @@ class Ensemble:
         """Add up the leaves that samples fall into.
 
         Args:
-            values: (sample, feature) float32, NaN = missing.
+            values: (sample, feature) float32, NaN = missing; in either order, that of an image (feature, sample) too.
             threads: that share the samples; changes no bit.
 
         Returns:
@@ -78,7 +78,8 @@ class Ensemble:
             raise InputError(
                 f"features of shape {values.shape}, {values.dtype}: expected (samples, {self.features}) float32."
             )
-        values = np.ascontiguousarray(values)
+        if not values.flags.forc:
+            values = np.ascontiguousarray(values)
         out = np.zeros((len(values), self.outputs))
         step = max(-(-len(values) // threads), kernels.ROWS)
         parts = [(start, min(start + step, len(values))) for start in range(0, len(values), step)]

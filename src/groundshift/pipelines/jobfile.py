@@ -6,6 +6,7 @@ Paths in a job file are relative to the folder in which ``groundshift run`` is c
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -150,14 +151,9 @@ def load(path: str | Path, overrides: Mapping[str, object] | None = None) -> Job
 
 def _made(given: Mapping[str, object]) -> Job:
     """A job of the kind that most of the options are of; of equals a change job, then a mosaic."""
-    kind = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
-    if issubclass(kind, FeaturesJob):
-        return make(FeaturesJob, given)
-    if issubclass(kind, TrainJob):
-        return make(TrainJob, given)
-    if issubclass(kind, PredictJob):
-        return make(PredictJob, given)
-    return make(MosaicJob, given) if issubclass(kind, MosaicJob) else make_job(given)
+    kind: Any = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
+    made: Job = make(kind, given)
+    return made
 
 
 def _read(path: str | Path) -> dict[str, object]:
@@ -222,8 +218,10 @@ def dumps(job: Job) -> str:
 
 
 def _toml(value: object) -> str:
-    """One value on one line."""
+    """One value on one line; tables of a list on one each."""
     if isinstance(value, list):
+        if value and all(isinstance(item, dict) for item in value):
+            return "".join(["[\n", *(f"    {_toml(item)},\n" for item in value), "]"])
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, dict):
         # TOML has no null: an option that is None is left to its default.

@@ -89,7 +89,9 @@ def predict_block(work: Predict) -> str:
     classes = len(trained.card.codes)
     found = np.full((classes, *known.shape), np.nan, np.float32)
     if known.any():
-        found[:, known] = trained.predict_proba(values[:, known].T, work.features.names).T
+        # Where all is known, as it mostly is, nothing need be picked out.
+        flat, chosen = values.reshape(len(values), -1), slice(None) if known.all() else np.flatnonzero(known)
+        found.reshape(classes, -1)[:, chosen] = trained.predict_proba(flat[:, chosen].T, work.features.names).T
     del values
     work.probabilities.write(
         work.window, np.where(known, np.rint(np.nan_to_num(found) / STEP), UNKNOWN).astype(np.uint16)

@@ -53,8 +53,11 @@ def load(modules: Sequence[str]) -> None:
 @step
 def merge_days(series: xr.Dataset) -> xr.Dataset:
     """Granules of one day become one date: means of what is valid."""
-    names, values, valid = _stacked(series)
     days = _days(series)
+    if VALID in series and (np.diff(days) >= calendar.SAME_DAY_DAYS).all():
+        still = [str(name) for name, v in series.data_vars.items() if v.dims == ("y", "x")]
+        return series[[*_moving(series), *still, VALID]]
+    names, values, valid = _stacked(series)
     merged, clear, kept = calendar.merge_days(values, valid, days)
     times = _times(series, kept)
     out = _unstacked(series, names, merged, times).assign({VALID: (_BANDWISE, clear)})
