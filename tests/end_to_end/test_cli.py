@@ -18,7 +18,27 @@ pytest.importorskip("groundshift.pipelines.change")
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
-COMMANDS = ("change", "run", "evaluate", "demo", "doctor", "mosaic", "select", "clouds", "screen", "design", "assess")
+COMMANDS = (
+    "change",
+    "run",
+    "evaluate",
+    "demo",
+    "doctor",
+    "mosaic",
+    "select",
+    "clouds",
+    "screen",
+    "features",
+    "landcover train",
+    "landcover predict",
+    "landcover compare",
+    "polygons",
+    "plot bands",
+    "plot map",
+    "design",
+    "assess",
+)
+"""In the order of a chain: some examples take what those of commands before them left."""
 PRODUCT = re.compile(r"S2[ABCD]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T56HKH_\d{8}T\d{6}(\.SAFE)?\.zip")
 NEPEAN = "POLYGON((150.64 -33.49, 150.67 -33.49, 150.67 -33.515, 150.64 -33.515, 150.64 -33.49))"
 SMALL = (480, 480)
@@ -60,6 +80,7 @@ def pixels(folder: Path) -> dict[str, bytes]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which ``groundshift demo`` was said, on small products under the names of its own."""
     from groundshift.testing import demo
+    from groundshift.testing.demo_truth import write_demo_landcover
     from groundshift.testing.safe import write_safe
     from groundshift.testing.scenes import DateOptions, PairOptions, SceneOptions, pair, whole
 
@@ -84,6 +105,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "demo" / "truth.tif", "w", height=SMALL[0], width=SMALL[1], transform=place, **layout
     ) as file:
         file.write(scenes.truth(whole(SMALL)), 1)
+    write_demo_landcover(folder / "demo" / "landcover.tif", options.seed, SMALL)
     out = done(folder, "groundshift demo")
     assert "demo/result/report.html" in out
     return folder
@@ -122,6 +144,12 @@ def test_the_examples_of_help_run_as_they_are_printed(command: str, place: Path)
 def test_the_examples_of_the_whole_are_those_of_its_commands(place: Path) -> None:
     of_commands = [*examples(place, "groundshift demo"), *examples(place, "groundshift change")]
     assert set(examples(place, "groundshift")) <= set(of_commands)
+
+
+@pytest.mark.parametrize(("group", "commands"), [("landcover", ("train", "predict")), ("plot", ("bands", "map"))])
+def test_the_examples_of_a_group_are_those_of_its_commands(group: str, commands: tuple[str, ...], place: Path) -> None:
+    of_commands = [line for name in commands for line in examples(place, f"groundshift {group} {name}")]
+    assert set(examples(place, f"groundshift {group}")) <= set(of_commands)
 
 
 def test_the_examples_of_s2cd_run_as_they_are_printed(place: Path) -> None:

@@ -28,10 +28,11 @@ def demo(
 ) -> None:
     """Make two generated Sentinel-2 products with a flood and a clear-cut, and find what changed between them.
 
-    Leaves DIR/products (two SAFE archives), DIR/truth.tif (what was planted), DIR/job.toml and DIR/result.
+    Leaves DIR/products (two SAFE archives), DIR/truth.tif (what was planted), DIR/landcover.tif (what the land was
+    before), DIR/job.toml and DIR/result.
     """
     from groundshift.testing.demo import write_demo_products
-    from groundshift.testing.demo_truth import write_demo_truth
+    from groundshift.testing.demo_truth import write_demo_landcover, write_demo_truth
 
     products, result = Path(folder, "products"), Path(folder, "result")
     try:
@@ -42,6 +43,7 @@ def demo(
         print("groundshift: writing two Sentinel-2 products ...", file=sys.stderr, flush=True)
     before, after = write_demo_products(products)
     write_demo_truth(Path(folder, "truth.tif"))
+    write_demo_landcover(Path(folder, "landcover.tif"))
     job = job_of(
         {
             "input.before": str(before),

@@ -17,16 +17,27 @@ from groundshift.execution.progress import progress
 from groundshift.pipelines import jobfile
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 
-app = typer.Typer(cls=Group, rich_markup_mode=None, no_args_is_help=True)
 TRAIN_EXAMPLES = examples(
-    "groundshift landcover train --series scenes.json --truth fields.gpkg --out model",
-    "groundshift landcover train --stack stack.tif --truth fields.gpkg --class-field crop --model rf --out forest",
+    "groundshift landcover train --series demo/products --truth demo/landcover.tif --out model "
+    "--save-config model.toml",
+    "groundshift landcover train --stack stack.tif --truth demo/landcover.tif --model rf --out forest "
+    "--save-config forest.toml",
 )
 PREDICT_EXAMPLES = examples(
-    "groundshift landcover predict model --series scenes.json --out map",
-    "groundshift landcover predict forest --stack stack.tif --out map --polygons classes.gpkg",
+    "groundshift landcover predict model --series demo/products --out map",
+    "groundshift landcover predict forest --stack stack.tif --out forest-map --min-area 2500 --polygons classes.gpkg",
 )
-COMPARE_EXAMPLES = examples("groundshift landcover compare plain.toml textured.toml")
+COMPARE_EXAMPLES = examples(
+    "groundshift landcover compare model.toml forest.toml",
+    "groundshift landcover compare forest.toml model.toml --json",
+)
+app = typer.Typer(
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Train a classifier of land cover, make maps with it, compare variants of a chain.",
+    epilog=examples(TRAIN_EXAMPLES.splitlines()[0], PREDICT_EXAMPLES.splitlines()[0]),
+)
 _READING = {
     "input.scenes": "--series",
     "input.stack": "--stack",

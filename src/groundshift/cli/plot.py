@@ -9,20 +9,26 @@ import typer
 from groundshift.cli.execute import print_json
 from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, examples
 
+BANDS_EXAMPLES = examples(
+    "groundshift plot bands stack.tif --out bands.png",
+    "groundshift plot bands demo/result/CVA.tif --out change.png",
+)
+MAP_EXAMPLES = examples(
+    "groundshift plot map demo/landcover.tif --out land.png",
+    'groundshift plot map map/classes.tif --out map.png --title "Land cover before the flood"',
+)
 app = typer.Typer(
     cls=Group,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Pictures of finished rasters: every band of a stack, a map with its legend.",
-    epilog=examples(
-        "groundshift plot bands stack.tif --out bands.png", "groundshift plot map clouds.tif --out map.png"
-    ),
+    epilog=examples(BANDS_EXAMPLES.splitlines()[0], MAP_EXAMPLES.splitlines()[0]),
 )
 _Out = typer.Option("--out", "-o", metavar="FILE", help="The picture, a PNG.")
 
 
-@app.command("bands", cls=Command, epilog=examples("groundshift plot bands stack.tif --out bands.png"))
+@app.command("bands", cls=Command, epilog=BANDS_EXAMPLES)
 def bands(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="A raster of one or many bands.")],
     out: Annotated[str, _Out],
@@ -36,7 +42,7 @@ def bands(
     _told(str(pipeline.bands(stack, out)), as_json=as_json, quiet=quiet)
 
 
-@app.command("map", cls=Command, epilog=examples("groundshift plot map clouds.tif --out map.png"))
+@app.command("map", cls=Command, epilog=MAP_EXAMPLES)
 def map_(
     map: Annotated[str, typer.Argument(metavar="MAP", help="A map of classes with a colour table.")],
     out: Annotated[str, _Out],

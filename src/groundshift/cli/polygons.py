@@ -11,8 +11,9 @@ from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.execution.progress import progress
 
 EXAMPLES = examples(
-    "groundshift polygons map.tif --out map.gpkg",
-    "groundshift polygons map.tif --out map.parquet --simplify 20 --min-area 2500 --probabilities probabilities.tif",
+    "groundshift polygons demo/landcover.tif --out land.gpkg",
+    "groundshift polygons map/classes.tif --out map.parquet --simplify 20 --min-area 2500 "
+    "--probabilities map/probabilities.tif",
 )
 
 

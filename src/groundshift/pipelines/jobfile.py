@@ -153,6 +153,10 @@ def _made(given: Mapping[str, object]) -> Job:
     kind = max(_KINDS, key=lambda kind: len(set(given) & set(fields(kind))))
     if issubclass(kind, FeaturesJob):
         return make(FeaturesJob, given)
+    if issubclass(kind, TrainJob):
+        return make(TrainJob, given)
+    if issubclass(kind, PredictJob):
+        return make(PredictJob, given)
     return make(MosaicJob, given) if issubclass(kind, MosaicJob) else make_job(given)
 
 
@@ -221,7 +225,15 @@ def _toml(value: object) -> str:
     """One value on one line."""
     if isinstance(value, list):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        # TOML has no null: an option that is None is left to its default.
+        pairs = (f"{_key(key)} = {_toml(item)}" for key, item in value.items() if item is not None)
+        return f"{{{', '.join(pairs)}}}"
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip()
+
+
+def _key(name: str) -> str:
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
 
 
 def save(job: Job, path: str | Path) -> None:

@@ -20,7 +20,7 @@ CORNER = (279_480.0, 6_292_600.0)
 SHAPE = (2406, 3030)
 """(rows, columns) at 10 m: down to 33.70 S, and eastward to 150.95 E where the tile ends."""
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
-_SEED = 11
+SEED = 11
 _QUALITY = 12.0
 """Percent of the uncompressed size: the lossless product would be five times as large, for the same pictures."""
 
@@ -29,7 +29,7 @@ def demo_pair() -> SyntheticPair:
     """The two scenes behind the demo products, for whoever wants their truth."""
     return pair(
         PairOptions(
-            scene=SceneOptions(seed=_SEED, shape=SHAPE, texture=0.6, noise=0.0022, noise_range_px=1.5),
+            scene=SceneOptions(seed=SEED, shape=SHAPE, texture=0.6, noise=0.0022, noise_range_px=1.5),
             before=DateOptions(cloud_share=0.008, sun_zenith_deg=41.2, sun_azimuth_deg=47.9),
             after=DateOptions(
                 gain=1.04,

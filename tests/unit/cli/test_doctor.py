@@ -70,7 +70,7 @@ def products(monkeypatch: pytest.MonkeyPatch) -> None:
     module.write_demo_products = write  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "groundshift.testing.demo", module)
     truth = types.ModuleType("groundshift.testing.demo_truth")
-    truth.write_demo_truth = Path.touch  # type: ignore[attr-defined]
+    truth.write_demo_truth = truth.write_demo_landcover = Path.touch  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "groundshift.testing.demo_truth", truth)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from groundshift.errors import ConfigError, MissingInputError, OutputError
 from groundshift.pipelines import jobfile
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.landcover_job import TrainJob
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 MINIMAL = {"input.before": "A", "input.after": "B", "output.outdir": "O"}
@@ -44,6 +45,14 @@ def jobs(draw: st.DrawFn) -> ChangeJob:
 def test_a_job_written_and_read_again_is_the_same_job(job: ChangeJob) -> None:
     tables = tomllib.loads(jobfile.dumps(job))
     assert jobfile.make_job(jobfile._flat(tables)) == job
+
+
+def test_a_chain_written_and_read_again_is_the_same_chain(tmp_path: Path) -> None:
+    steps = [{"use": "indices", "names": ["NDVI"]}, {"use": "own", "a b": {"c": [1, 2.5, True]}, "path": 'x"\\y'}]
+    given = {"input.stack": "s.tif", "truth.path": "t.tif", "output.out": "m", "chain.steps": steps}
+    job = jobfile.make(TrainJob, {**given, "model.options": {"epochs": 3}})
+    jobfile.save(job, tmp_path / "job.toml")
+    assert jobfile.load(tmp_path / "job.toml") == job
 
 
 def test_every_option_of_a_saved_job_is_explained() -> None:
