@@ -40,7 +40,7 @@ from _tables import results, table
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SUNDARBANS = [f"B{name}" for name in ("01", "02", "03", "04", "05", "06", "07", "08", "8A", "09", "11", "12")]
 BELGIUM = {"B02": 10, "B03": 10, "B04": 10, "B08": 10, "B11": 20, "B12": 20}
-CROP, GRASS, BUILT = 11, 13, 60
+LABELS = {11: "crop", 13: "grass", 60: "built-up"}
 """Codes of the labels of Belgium, from memory: the file does not tell; 99, other, is taken as not known."""
 CLEAR = (4, 5, 6, 7)
 """Of the scene classification: vegetation, soil, water, unclassified."""
@@ -143,8 +143,7 @@ def slovenia(folder: Path) -> bool:
 
 def belgium(folder: Path) -> bool:
     """118 dates, written as an EOPatch; two calendars on the same folds."""
-    patch, truth = belgian_patch(folder / "patch"), folder / "truth.npy"
-    np.save(truth, belgian_labels())
+    patch, truth = belgian_patch(folder / "patch"), belgian_labels(folder / "truth.tif")
     rows = []
     for days in (16, 10):
         chain = folder / f"{days}.toml"
@@ -155,7 +154,7 @@ def belgium(folder: Path) -> bool:
         rows.append(train(folder, f"every{days}", *flags))
     rows.append(train(folder, "beside", "--series", patch, "--truth", truth, "--splits", "random"))
     draw_map(folder, "every16", "belgium", "--series", patch)
-    table("Belgium: 11 crop, 13 grass, 60 built-up", HEAD, rows)
+    table("Belgium, crop, grass and built-up", HEAD, rows)
     moved = command("landcover", "compare", folder / "every16.toml", folder / "every10.toml")["variants"][1]
     for key, found in moved["against_first"].items():
         told = "beyond chance" if found["beyond_chance"] else "may be chance"
@@ -189,11 +188,19 @@ def belgian_patch(target: Path) -> Path:
     return gs.write_eopatch(series, target)
 
 
-def belgian_labels() -> np.ndarray:
-    """(y, x) Codes of crop, grass and built-up, 0 elsewhere."""
+def belgian_labels(target: Path) -> Path:
+    """A map of crop, grass and built-up, with their names beside it as GDAL writes them."""
     (file,) = (DATA / "belgium-series" / "00002806639B424A").glob("OUTPUT_*.nc")
-    codes, _ = _layers(file, "LC", 10)
-    return np.where(np.isin(codes[0], (CROP, GRASS, BUILT)), codes[0], 0).astype(np.uint8)
+    codes, tags = _layers(file, "LC", 10)
+    left, _, _, top = map(float, re.findall(r"\d+", tags["NC_GLOBAL#bounds"]))
+    place = {"crs": "EPSG:32631", "transform": rasterio.Affine(10, 0, left, 0, -10, top)}
+    profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "uint8", "nodata": 0, **place}
+    with rasterio.open(target, "w", **profile) as source:
+        source.write(np.where(np.isin(codes, list(LABELS)), codes, 0).astype(np.uint8))
+    names = "".join(f"<Category>{LABELS.get(code, '')}</Category>" for code in range(max(LABELS) + 1))
+    text = f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>'
+    target.with_name(f"{target.name}.aux.xml").write_text(text)
+    return target
 
 
 def _layers(file: Path, name: str, size: int) -> tuple[np.ndarray, dict[str, str]]:
