@@ -116,6 +116,7 @@ def sundarbans(folder: Path) -> bool:
     draw_map(folder, "knn", "sundarbans", "--stack", stack)
     table("Sundarbans, K nearest neighbours", HEAD, rows)
     print("\nThe truth is a K-means result of the same bands: these figures say nothing about accuracy.")
+    print("One of its six clusters are the pixels without data, which the commands leave out.")
     return abs(right[0] - right[1]) <= AGREE
 
 

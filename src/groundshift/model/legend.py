@@ -172,7 +172,9 @@ def _usual(name: str, known: Mapping[str, tuple[int, int, int]]) -> Iterator[tup
     for beginnings, rgb in _WORDS:
         if any(word.startswith(beginnings) for word in words):
             for share, end in _SHADES:
-                red, green, blue = (round((1 - share) * v + share * end) for v in (rgb >> 16, rgb >> 8 & 255, rgb & 255))
+                red, green, blue = (
+                    round((1 - share) * v + share * end) for v in (rgb >> 16, rgb >> 8 & 255, rgb & 255)
+                )
                 yield red, green, blue
             return
 
