@@ -164,7 +164,7 @@ def belgium(folder: Path) -> bool:
 
 
 def belgian_patch(target: Path) -> Path:
-    """Six bands of all dates; bands of 20 m are repeated, and what is not clear by the scene classification is not valid."""
+    """Six bands of all dates, those of 20 m repeated; valid is what the scene classification calls clear."""
     folder = DATA / "belgium-series" / "00002806639B424A"
     files = {size: next(folder.glob(f"S2_L2A_{size}m_*.nc")) for size in (10, 20)}
     layers = [_layers(files[size], name, size) for name, size in BELGIUM.items()]
@@ -172,7 +172,7 @@ def belgian_patch(target: Path) -> Path:
     classes, tags = _layers(files[20], "SCL", 20)
     start = datetime.fromisoformat(tags["timestamp#units"].removeprefix("seconds since "))
     times = [start + timedelta(seconds=int(text)) for text in re.findall(r"\d+", tags["NETCDF_DIM_timestamp_VALUES"])]
-    left, bottom, right, top = map(float, re.findall(r"\d+", tags["NC_GLOBAL#bounds"]))
+    left, _, _, top = map(float, re.findall(r"\d+", tags["NC_GLOBAL#bounds"]))
     steps = (np.arange(stored.shape[-1]) + 0.5) * 10
     series = xr.Dataset(
         {
