@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -111,7 +112,7 @@ def classes_of(legend: Sequence[LegendEntry]) -> Legend:
 
 
 def legend_of(names: Sequence[str], codes: Sequence[int] | None = None) -> Legend:
-    """Legend of classes by name: colours of :data:`LEGENDS` where the name is known, else far from all others.
+    """Legend of classes by name: colours of :data:`LEGENDS` where the name or a word of it is known, else far from all.
 
     Args:
         names: of the classes, each once, at most 64.
@@ -131,8 +132,9 @@ def legend_of(names: Sequence[str], codes: Sequence[int] | None = None) -> Legen
     known = {entry.name: entry.color[:3] for legend in reversed(list(LEGENDS.values())) for entry in classes_of(legend)}
     colors: dict[str, tuple[int, int, int]] = {}
     for name in sorted(names, key=lambda name: name not in known):
-        own = known.get(name)
-        colors[name] = own if own and _apart(own, colors.values()) >= _APART else _farthest(list(colors.values()))
+        taken = colors.values()
+        free = (each for each in _usual(name, known) if _apart(each, taken) >= _APART)
+        colors[name] = next(free, None) or _farthest(list(taken))
     entries = (LegendEntry(code, name, (*colors[name], 255)) for code, name in zip(numbers, names, strict=True))
     return (*entries, _NO_DATA_ENTRY)
 
@@ -140,8 +142,41 @@ def legend_of(names: Sequence[str], codes: Sequence[int] | None = None) -> Legen
 _MOST = 64
 _APART = 15.0
 """Distance of two colours in CIE L*a*b* that can be told apart on a map: several times what is just noticeable."""
+_WORDS = (
+    (("built", "urban", "village", "town", "city", "settle", "resident", "house", "artificial"), 0xD7382E),
+    (("industr", "commerc"), 0x8E3FA8),
+    (("road", "rail", "street"), 0x616161),
+    (("snow", "ice", "glacier"), 0xA8EBFF),
+    (("wetland", "flooded", "swamp", "marsh", "bog"), 0x7A87C6),
+    (("mangrove",), 0x00CF75),
+    (("water", "river", "lake", "sea", "ocean", "pond", "reservoir"), 0x419BDF),
+    (("tree", "forest", "wood", "conifer", "broadlea", "spruce", "beech", "oak", "pine"), 0x1F6B3A),
+    (("shrub", "bush", "scrub", "heath"), 0xB9A13C),
+    (("grass", "meadow", "pasture", "lawn"), 0xA8D67A),
+    (("crop", "farm", "agric", "arable", "cultivat", "field", "wheat", "maize", "barley", "rape"), 0xF0B84A),
+    (("bare", "barren", "soil", "sand", "rock", "dry", "beach", "desert"), 0xCDB48A),
+    (("cloud",), 0xC8C8C8),
+)
+"""Beginnings of words, and the colour 0xRRGGBB that maps usually give what they name; the first that fits counts."""
+_SHADES = ((0.0, 0), (0.3, 0), (0.35, 255))
+"""Of a usual colour that is taken: mixed in these shares with black or white."""
 _LEVELS = (45, 92, 139, 186, 228)
 """Of red, green and blue: neither glaring nor so dark that it is taken for black."""
+
+
+def _usual(name: str, known: Mapping[str, tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Colours that a class of this name has on maps, the best first."""
+    if name in known:
+        yield known[name]
+    words = re.findall(r"[a-z]+", name.lower())
+    for beginnings, rgb in _WORDS:
+        if any(word.startswith(beginnings) for word in words):
+            for share, end in _SHADES:
+                red, green, blue = (
+                    round((1 - share) * v + share * end) for v in (rgb >> 16, rgb >> 8 & 255, rgb & 255)
+                )
+                yield red, green, blue
+            return
 
 
 def _farthest(taken: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:

@@ -66,6 +66,8 @@ class Judged:
     """(group, predicted class, true class), weighted."""
     limits: dict[str, list[float | None]]
     """Percent of confidence to the greatest score of a class in its sets (lac), None: always in them."""
+    held: dict[str, float]
+    """Percent of confidence to the share of pixels whose set holds their class, with limits that other parts gave."""
 
 
 def judge(
@@ -108,7 +110,22 @@ def judge(
         temperature=fit_temperature(brought[seen], index[seen], weight=samples.weight[seen]),
         counts=_counts(found[seen], index[seen], samples.group[seen], samples.weight[seen]),
         limits={f"{percent:g}": _limits(found[seen], index[seen], percent) for percent in _CONFIDENCE},
+        held={f"{percent:g}": _held(found, index, part, samples.weight, percent) for percent in _CONFIDENCE},
     )
+
+
+def _held(
+    probabilities: Float64, index: NDArray[np.intp], part: NDArray[np.intp], weight: Float64, percent: float
+) -> float:
+    """Share of samples, by their weight, whose set holds their class, with limits from the other parts."""
+    options = ConformalOptions(score="lac", alpha=1 - percent / 100)
+    right = np.zeros(len(index), bool)
+    for k in range(part.max() + 1):
+        own, others = part == k, (part >= 0) & (part != k)
+        limits = calibration.conformal_quantile(probabilities[others], index[others], options)
+        sets = calibration.confidence_sets(probabilities[own], limits, options)
+        right[own] = sets[np.arange(len(sets)), index[own]]
+    return float(np.average(right[part >= 0], weights=weight[part >= 0]))
 
 
 def _limits(probabilities: Float64, index: NDArray[np.intp], percent: float) -> list[float | None]:
@@ -184,6 +201,7 @@ def report(judged: Judged, samples: Table, names: Sequence[str]) -> dict[str, An
             "accuracy": [_number(value) for value in curve.accuracy],
             "count": curve.count.tolist(),
         },
+        "confidence_sets": judged.held,
         "temperature": judged.temperature,
         "groups": len(judged.counts),
         "samples": int(seen.sum()),

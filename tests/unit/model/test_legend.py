@@ -46,6 +46,21 @@ def test_a_legend_of_names_knows_colours_and_finds_others_far_away() -> None:
     assert [entry.code for entry in classes_of(legend_of(["a", "b"], [7, 3]))] == [7, 3]
 
 
+def test_names_that_say_what_they_are_have_its_usual_colour() -> None:
+    names = ["dryout", "Forest_2", "village", "open water", "old forest", "Notre-Dame"]
+    colors = {entry.name: entry.color[:3] for entry in legend_of(names)}
+    red, green, blue = colors["village"]
+    assert red > 2 * max(green, blue), "built-up is red"
+    red, green, blue = colors["open water"]
+    assert blue > 2 * red, "water is blue"
+    red, green, blue = colors["dryout"]
+    assert red > green > blue, "what is dry is brown"
+    for name in ("Forest_2", "old forest"):
+        red, green, blue = colors[name]
+        assert green > max(red, blue), "woods are green"
+    assert min(math.dist(a, b) for a, b in itertools.combinations(luminous(legend_of(names)), 2)) > 15
+
+
 @pytest.mark.parametrize(
     ("names", "codes"), [([], None), (["a", "a"], None), (["a", "b"], [1, 1]), (["a"], [255]), (["a"] * 2, [1])]
 )
