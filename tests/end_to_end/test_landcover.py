@@ -199,7 +199,7 @@ def test_a_stack_of_features_is_learnt_and_mapped_from_the_command_line(
     train = ("landcover", "train", *common, "--truth", str(place / "truth.tif"), "--per-class", "100", "--model", "rf")
     assert guarded(_groundshift, [*train, "--out", str(place / "forest"), "--json"], "groundshift") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["splits"]["kind"] == "block"
+    assert told["splits"]["kind"] == "knndm"
     assert told["features"] == 6
     predict = ("landcover", "predict", str(place / "forest"), *common, "--out", str(place / "stacked"))
     assert (
