@@ -55,10 +55,7 @@ def save(folder: str | os.PathLike[str], card: ModelCard, weights: bytes, *, for
     name = _file_of(card.kind)
     text = _description(card, name, weights)
     there = os.path.lexists(target)
-    if there and not force:
-        raise OutputError(f"cannot write {target}: it exists already; use --force to replace it.")
-    if there and not (target / DESCRIPTION).is_file():
-        raise OutputError(f"cannot write {target}: it is no model; choose another name.")
+    check_target(target, force=force)
     with writing(target, len(weights)), scratch(target.parent) as hidden:
         made = hidden / "new"
         made.mkdir()
@@ -105,6 +102,17 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
             "the weights were changed or damaged: copy the model again, or train it again."
         )
     return card, weights
+
+
+def check_target(folder: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Raise OutputError where :func:`save` would, for what is there already."""
+    target = Path(folder)
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise OutputError(f"cannot write {target}: it exists already; use --force to replace it.")
+    if not (target / DESCRIPTION).is_file():
+        raise OutputError(f"cannot write {target}: it is no model; choose another name.")
 
 
 def _file_of(kind: str) -> str:

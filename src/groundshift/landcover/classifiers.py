@@ -9,6 +9,7 @@ NaN is a missing value: LightGBM learns where it leads, the others put the media
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from groundshift.errors import InputError, UsageError
+from groundshift.errors import GroundshiftError, InputError, UsageError
 from groundshift.landcover.trained import Weights, read_weights
 from groundshift.model.classifier import ModelCard
 from groundshift.numerics.probabilities import fit_temperature, tempered
@@ -82,7 +83,12 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
         if self.balanced:
             weight = samples.weight / (self.shares_ * samples.classes)[samples.index]
             samples = Samples(samples.values, samples.index, weight / weight.mean(), samples.classes)
-        self.weights_: bytes = self._train(samples)
+        try:
+            self.weights_: bytes = self._train(samples)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, GroundshiftError):
+                raise
+            raise UsageError(f"{self.kind} cannot be trained with its options {self.get_params()}: {error}") from error
         self._weights: Weights | None = None
         return self
 
@@ -367,10 +373,8 @@ class TempCnn(Classifier):
             raise InputError(
                 f"{features} features are no series of {self.steps} steps: expected steps x bands of them."
             )
-        try:
-            from groundshift.nets import tempcnn_torch
-        except ImportError as error:
-            raise UsageError("training tempcnn needs torch: install groundshift[train], or choose lightgbm.") from error
+        from groundshift.nets import tempcnn_torch
+
         medians = _medians(samples.values)
         return tempcnn_torch.train(
             np.where(np.isnan(samples.values), medians, samples.values).reshape(-1, features // self.steps, self.steps),
@@ -396,7 +400,7 @@ def classifier(kind: str, **options: Any) -> Classifier:
         options: of it; its defaults for all others.
 
     Raises:
-        UsageError: there is none of that name, or it has no such option.
+        UsageError: there is none of that name, it has no such option, or it cannot be trained here.
     """
     if kind not in CLASSIFIERS:
         raise UsageError(f"there is no classifier {kind!r}: expected one of {', '.join(CLASSIFIERS)}.")
@@ -404,4 +408,6 @@ def classifier(kind: str, **options: Any) -> Classifier:
     unknown = [name for name in options if name not in known]
     if unknown:
         raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {', '.join(known)}.")
+    if kind == "tempcnn" and importlib.util.find_spec("torch") is None:
+        raise UsageError("training tempcnn needs torch: install groundshift[train], or choose mlp.")
     return CLASSIFIERS[kind](**options)

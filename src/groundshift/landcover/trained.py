@@ -116,6 +116,7 @@ class Trained:
 
         Raises:
             InputError: features of other names, or another number of them.
+            ProductError: what comes out is no number.
         """
         X = np.asarray(X, np.float32)
         expected = len(self.card.features if names is None else names)
@@ -124,6 +125,8 @@ class Trained:
         if names is not None and tuple(names) != self.card.features:
             X = X[:, self.card.order(names)]
         found = self._weights.probabilities(X, threads)
+        if not np.isfinite(found).all():
+            raise ProductError("the weights answer with what is no number: train the model again.")
         if self.card.temperature != 1 or self.card.ratio is not None:
             found = tempered(found, self.card.temperature, self.card.ratio)
         return found.astype(np.float32, copy=False)
