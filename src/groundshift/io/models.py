@@ -78,6 +78,11 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
         ProductError: it is damaged, changed, of a newer format or of an unknown kind.
     """
     path = Path(folder) / DESCRIPTION
+    if Path(folder).is_file():
+        raise ProductError(
+            f"{folder}: is a file: expected the folder of a trained model. Files of pickle, joblib or torch can run "
+            "anything, and are never loaded."
+        )
     facts = _read_description(path)
     try:
         card = _card(facts["card"])
@@ -88,13 +93,13 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
         raise ProductError(f"{path}: not a complete description of a model ({error!r}); train it again.") from error
     file = path.with_name(name)
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ProductError(f"{file}: larger than 2 GB; these are no weights of a model.")
-        weights = file.read_bytes()
+        weights = file.read_bytes() if file.stat().st_size <= _LARGEST else None
     except FileNotFoundError as error:
         raise MissingInputError(f"{file}: no such file; a model needs its weights beside {DESCRIPTION}.") from error
     except OSError as error:
         raise ProductError(f"{file}: cannot be read ({error.strerror}).") from error
+    if weights is None:
+        raise ProductError(f"{file}: larger than 2 GB; these are no weights of a model.")
     found = hashlib.sha256(weights).hexdigest()
     if found != expected:
         raise ProductError(

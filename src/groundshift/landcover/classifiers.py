@@ -32,11 +32,11 @@ _FOLDS = 3
 
 
 _STOPPING = 10
-"""Samples that a class needs, for a tenth of them to be held out."""
+"""Lessons that a class needs, for a tenth of them to be held out."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Lessons:
     """What a classifier is trained with, checked."""
 
     values: Float32
@@ -82,7 +82,7 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
             self.temperature_ = fit_temperature(held, samples.index, self._ratio())
         if self.balanced:
             weight = samples.weight / (self.shares_ * samples.classes)[samples.index]
-            samples = Samples(samples.values, samples.index, weight / weight.mean(), samples.classes)
+            samples = Lessons(samples.values, samples.index, weight / weight.mean(), samples.classes)
         try:
             self.weights_: bytes = self._train(samples)
         except (TypeError, ValueError, OverflowError) as error:
@@ -137,11 +137,11 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
         return {**super().__getstate__(), "_weights": None}
 
     @abstractmethod
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         """Train, and return the stored form."""
 
 
-def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Samples, NDArray[np.integer]]:
+def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Lessons, NDArray[np.integer]]:
     values, labels = np.ascontiguousarray(X, np.float32), np.asarray(y)
     weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     if values.ndim != 2 or labels.shape != (len(values),) or weight.shape != labels.shape or not values.size:
@@ -160,7 +160,7 @@ def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tup
         raise InputError(f"samples of {len(classes)} class: expected at least two classes.")
     if not np.bincount(index, weight).all():
         raise InputError("all samples of a class have weight 0: expected a sample that counts in every class.")
-    return Samples(values, index, weight / weight.mean(), len(classes)), classes
+    return Lessons(values, index, weight / weight.mean(), len(classes)), classes
 
 
 def held_out(
@@ -241,7 +241,7 @@ class LightGbm(Classifier):
 
     kind: ClassVar[str] = "lightgbm"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         import lightgbm
 
         options = {
@@ -266,7 +266,7 @@ class RandomForest(Classifier):
 
     trees: int = 100
     min_leaf: int = 5
-    """Samples of a leaf, at least."""
+    """Lessons of a leaf, at least."""
     depth: int = 25
     seed: int = 0
     balanced: bool = True
@@ -274,7 +274,7 @@ class RandomForest(Classifier):
 
     kind: ClassVar[str] = "rf"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         from sklearn.ensemble import RandomForestClassifier
 
         from groundshift.landcover.forest import write_forest
@@ -304,7 +304,7 @@ class NearestNeighbours(Classifier):
 
     kind: ClassVar[str] = "knn"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         from groundshift.landcover.graphs import neighbours
 
         kept = np.arange(len(samples.index))
@@ -328,7 +328,7 @@ class Perceptron(Classifier):
 
     kind: ClassVar[str] = "mlp"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
         from threadpoolctl import threadpool_limits
@@ -367,12 +367,13 @@ class TempCnn(Classifier):
 
     kind: ClassVar[str] = "tempcnn"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         features = samples.values.shape[1]
         if self.steps < 2 or features % self.steps:
             raise InputError(
                 f"{features} features are no series of {self.steps} steps: expected steps x bands of them."
             )
+        check_trainable(self.kind)
         from groundshift.nets import tempcnn_torch
 
         medians = _medians(samples.values)
@@ -400,7 +401,7 @@ def classifier(kind: str, **options: Any) -> Classifier:
         options: of it; its defaults for all others.
 
     Raises:
-        UsageError: there is none of that name, it has no such option, or it cannot be trained here.
+        UsageError: there is none of that name, or it has no such option.
     """
     if kind not in CLASSIFIERS:
         raise UsageError(f"there is no classifier {kind!r}: expected one of {', '.join(CLASSIFIERS)}.")
@@ -408,6 +409,10 @@ def classifier(kind: str, **options: Any) -> Classifier:
     unknown = [name for name in options if name not in known]
     if unknown:
         raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {', '.join(known)}.")
+    return CLASSIFIERS[kind](**options)
+
+
+def check_trainable(kind: str) -> None:
+    """Raise UsageError where what training a classifier needs is not installed."""
     if kind == "tempcnn" and importlib.util.find_spec("torch") is None:
         raise UsageError("training tempcnn needs torch: install groundshift[train], or choose mlp.")
-    return CLASSIFIERS[kind](**options)

@@ -67,6 +67,8 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
             raise ConfigError(
                 f"{name} differs in {', '.join(differing)}: variants share reference, samples and splits."
             )
+    for _, job in variants:
+        classifiers.check_trainable(job.model.kind)
     sources: list[Source] = []
     values: list[NDArray[np.float32]] = []
     untrained: list[Classifier] = []

@@ -56,6 +56,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     chain, workers = Chain.of(job.chain.steps), job.run.workers or os.cpu_count() or 1
     options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
     classifier = classifiers.classifier(job.model.kind, **options)
+    classifiers.check_trainable(job.model.kind)
     scratch = out.with_name(f".{out.name}.work")
     with lock.hold(scratch):
         kept = False
