@@ -79,11 +79,10 @@ def _check_graph(content: bytes) -> None:
         ProductError: it does, or it is no ONNX.
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load_model_from_string(content)
-    except DecodeError as error:
+    except Exception as error:  # of protobuf, which is not ours
         raise ProductError("the weights are no ONNX network: train the model again.") from error
     foreign = {each.domain for each in model.opset_import} - _DOMAINS
     if foreign:
