@@ -22,7 +22,8 @@ from groundshift.cli.main import _groundshift, guarded
 from groundshift.features import components, indices, terrain, texture
 from groundshift.features.stack import BAND_NAMES
 from groundshift.features.texture import GlcmOptions
-from groundshift.io.stacks import StackFile, read_legend
+from groundshift.io.classmap import read_legend
+from groundshift.io.stackfile import StackFile
 from groundshift.model.cloudmask import LEGEND
 from groundshift.model.grid import Window
 from groundshift.testing.safe import write_safe
@@ -181,7 +182,7 @@ def test_the_default_stack_of_two_tiles_of_one_day(products: dict[str, Path], ru
     file = StackFile.open(str(out))
     assert file.names == tuple(found)
     np.testing.assert_array_equal(
-        file.read(Window(10, 40, 100, 170), (2, 18)),
+        file.read(Window(10, 40, 100, 170), ("B04", "slope")),
         np.stack([found[name][10:40, 100:170] for name in ("B04", "slope")]),
     )
     with rasterio.open(out) as file:

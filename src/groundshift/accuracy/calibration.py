@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from groundshift.errors import InputError
+from groundshift.numerics import probabilities as numerics
 
 Floats = NDArray[np.float64]
 Score = Literal["lac", "aps", "raps"]
@@ -89,23 +90,11 @@ def log_loss(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """The temperature that minimises the log loss of :func:`with_temperature` (Guo et al. 2017), 0.05 to 20."""
-    from scipy.optimize import minimize_scalar
-
-    p, y = _checked(probabilities, labels)
-    logits = np.log(np.maximum(p, _LEAST))
-    truth = np.arange(len(y)), y
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        top = scaled.max(axis=1)
-        return float((top + np.log(np.exp(scaled - top[:, None]).sum(axis=1)) - scaled[truth]).mean())
-
-    found = minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded", options={"xatol": 1e-6})
-    return math.exp(found.x)
+    return numerics.fit_temperature(*_checked(probabilities, labels))
 
 
 def with_temperature(probabilities: ArrayLike, temperature: float, *, axis: int = -1) -> Floats:
-    """Probabilities p^(1/T), rescaled to sum to 1. Law: the order of the classes is kept; T = 1 changes nothing.
+    """Probabilities p^(1/T), rescaled to sum to 1. Law: the order of the classes is kept above 1e-6.
 
     Args:
         probabilities: any shape.
@@ -114,10 +103,8 @@ def with_temperature(probabilities: ArrayLike, temperature: float, *, axis: int 
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise InputError(f"the temperature is {temperature:g}: expected more than 0.")
-    logits = np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST)) / temperature
-    raised = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    found: Floats = raised / raised.sum(axis=axis, keepdims=True)
-    return found
+    p = np.moveaxis(np.asarray(probabilities, np.float64), axis, -1)
+    return np.moveaxis(numerics.tempered(p, temperature), -1, axis)
 
 
 def with_priors(probabilities: ArrayLike, of_training: ArrayLike, of_map: ArrayLike, *, axis: int = -1) -> Floats:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from groundshift.composite import reduce_kernels as kernels
 from groundshift.errors import InputError, UsageError
+from groundshift.numerics.rows import in_rows
 
 Float32 = NDArray[np.float32]
 Method = Literal["newest", "best", "weighted", "mean", "median", "percentile", "medoid", "geomedian"]
@@ -116,7 +116,7 @@ def reduce(
         else None,
     )
     work = _work(reflectance, valid, options, score, ages, out)
-    if not _in_rows(work, out.count.shape[0], threads):
+    if not all(in_rows(work, out.count.shape[0], threads)):
         raise InputError(_what_is_not_finite(reflectance, valid))
     return out
 
@@ -186,16 +186,6 @@ def _geometric_median(
     if finite and out.deviations is not None:
         kernels.deviations(reflectance, valid, out.composite, rows, out.deviations)
     return finite
-
-
-def _in_rows(work: Callable[[kernels.Rows], bool], height: int, threads: int) -> bool:
-    """Do some work on all rows, by several threads in turn; False where any part returned so."""
-    if threads <= 1:
-        return work((0, height))
-    piece = max(1, min(64, -(-height // threads)))
-    parts = [(begin, min(begin + piece, height)) for begin in range(0, height, piece)]
-    with ThreadPoolExecutor(threads) as pool:
-        return all(list(pool.map(work, parts)))
 
 
 def _check(reflectance: Float32, valid: NDArray[np.bool_]) -> None:

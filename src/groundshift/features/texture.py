@@ -11,8 +11,6 @@ Law: all sums are of integers, so cutting the image into blocks with a halo of :
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from groundshift.errors import InputError, UsageError
 from groundshift.features import texture_kernels as kernels
+from groundshift.numerics.rows import in_rows
 
 Float32 = NDArray[np.float32]
 Levels = NDArray[np.uint8]
@@ -36,7 +35,6 @@ LARGEST_WINDOW = 255
 
 _ANGLES = (0, 45, 90, 135)
 _SHORTHAND = {1: (0,), 2: (0, 90), 4: _ANGLES}
-_PIECE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +144,7 @@ def glcm(levels_image: Levels, options: GlcmOptions | None = None, *, threads: i
     codes = _padded(levels_image, options)
     out = np.empty((len(options.features), *levels_image.shape), np.float32)
     plan = _plan(options)
-    _in_rows(lambda rows: kernels.textures(codes, plan, rows, out), levels_image.shape[0], threads)
+    in_rows(lambda rows: kernels.textures(codes, plan, rows, out), levels_image.shape[0], threads)
     return out
 
 
@@ -166,17 +164,6 @@ def _padded(levels_image: Levels, options: GlcmOptions) -> NDArray[np.uint16]:
     if options.border == "reflect" and codes.size:
         return np.pad(codes, halo_px(options), mode="symmetric")
     return np.pad(codes, halo_px(options), constant_values=options.levels)
-
-
-def _in_rows(work: Callable[[kernels.Rows], None], height: int, threads: int) -> None:
-    """Do some work on all rows, by several threads in turn."""
-    if threads <= 1:
-        work((0, height))
-        return
-    piece = max(1, min(_PIECE, -(-height // threads)))
-    parts = [(begin, min(begin + piece, height)) for begin in range(0, height, piece)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, parts))
 
 
 def _plan(options: GlcmOptions) -> kernels.Plan:

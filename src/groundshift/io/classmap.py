@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as RasterWindow
 
 from groundshift.errors import InputError
+from groundshift.io.class_maps import class_names
 from groundshift.io.decode import decoding
 from groundshift.io.drivers import check_structure, geobox_of, opened
-from groundshift.io.xmlsafe import elements, parse_xml
 from groundshift.model.grid import Window
 from groundshift.model.legend import NO_CHANGE, NO_DATA, Legend, LegendEntry, legend_of
 
@@ -72,13 +71,36 @@ def legend_in(path: str, codes: list[int]) -> Legend:
     """
     if len(codes) > _MOST:
         raise InputError(f"{path}: holds {len(codes)} different codes: expected a map of at most {_MOST} classes.")
-    names, colors = _names(path), _colors(path)
+    names, colors = class_names(path), _colors(path)
     if not codes:
         return (LegendEntry(NO_DATA, "no data", (0, 0, 0, 0)),)
     called = [names.get(code) or f"class {code}" for code in codes]
     called = [name if called.count(name) == 1 else f"{name} {code}" for name, code in zip(called, codes, strict=True)]
     made = legend_of(called, codes)
     return tuple(LegendEntry(each.code, each.name, colors.get(each.code, each.color)) for each in made)
+
+
+def read_legend(path: str) -> tuple[LegendEntry, ...]:
+    """The classes of a map: colours of its colour table, names of its category names (``.aux.xml``) where it has them.
+
+    Raises:
+        MissingInputError, ProductError: the file is missing, damaged, or no raster.
+        InputError: it has no colour table, so it is no map of classes.
+    """
+    with opened(path) as dataset:
+        try:
+            colors = dataset.colormap(1)
+        except ValueError:
+            raise InputError(
+                f"{path}: has no colour table: expected a map of classes; for quantities see groundshift plot bands."
+            ) from None
+    names = class_names(path)
+    # GDAL pads a table to 256 entries: what is black or invisible and has no name is not a class.
+    return tuple(
+        LegendEntry(code, names.get(code) or f"class {code}", color)
+        for code, color in sorted(colors.items())
+        if names.get(code) or (not names and color[:3] != (0, 0, 0) and color[3] > 0)
+    )
 
 
 def _colors(path: str) -> dict[int, tuple[int, int, int, int]]:
@@ -88,12 +110,3 @@ def _colors(path: str) -> dict[int, tuple[int, int, int, int]]:
         except ValueError:
             return {}
     return {code: (r, g, b, 255) for code, (r, g, b, a) in table.items() if a and code not in (NO_CHANGE, NO_DATA)}
-
-
-def _names(path: str) -> dict[int, str]:
-    side = Path(f"{path}.aux.xml")
-    if not side.is_file():
-        return {}
-    root = parse_xml(side.read_bytes(), str(side))
-    names = {code: (each.text or "").strip() for code, each in enumerate(elements(root, "Category"))}
-    return {code: name for code, name in names.items() if name}

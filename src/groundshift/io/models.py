@@ -55,10 +55,7 @@ def save(folder: str | os.PathLike[str], card: ModelCard, weights: bytes, *, for
     name = _file_of(card.kind)
     text = _description(card, name, weights)
     there = os.path.lexists(target)
-    if there and not force:
-        raise OutputError(f"cannot write {target}: it exists already; use --force to replace it.")
-    if there and not (target / DESCRIPTION).is_file():
-        raise OutputError(f"cannot write {target}: it is no model; choose another name.")
+    check_target(target, force=force)
     with writing(target, len(weights)), scratch(target.parent) as hidden:
         made = hidden / "new"
         made.mkdir()
@@ -81,6 +78,11 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
         ProductError: it is damaged, changed, of a newer format or of an unknown kind.
     """
     path = Path(folder) / DESCRIPTION
+    if Path(folder).is_file():
+        raise ProductError(
+            f"{folder}: is a file: expected the folder of a trained model. Files of pickle, joblib or torch can run "
+            "anything, and are never loaded."
+        )
     facts = _read_description(path)
     try:
         card = _card(facts["card"])
@@ -91,13 +93,13 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
         raise ProductError(f"{path}: not a complete description of a model ({error!r}); train it again.") from error
     file = path.with_name(name)
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ProductError(f"{file}: larger than 2 GB; these are no weights of a model.")
-        weights = file.read_bytes()
+        weights = file.read_bytes() if file.stat().st_size <= _LARGEST else None
     except FileNotFoundError as error:
         raise MissingInputError(f"{file}: no such file; a model needs its weights beside {DESCRIPTION}.") from error
     except OSError as error:
         raise ProductError(f"{file}: cannot be read ({error.strerror}).") from error
+    if weights is None:
+        raise ProductError(f"{file}: larger than 2 GB; these are no weights of a model.")
     found = hashlib.sha256(weights).hexdigest()
     if found != expected:
         raise ProductError(
@@ -105,6 +107,17 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
             "the weights were changed or damaged: copy the model again, or train it again."
         )
     return card, weights
+
+
+def check_target(folder: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Raise OutputError where :func:`save` would, for what is there already."""
+    target = Path(folder)
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise OutputError(f"cannot write {target}: it exists already; use --force to replace it.")
+    if not (target / DESCRIPTION).is_file():
+        raise OutputError(f"cannot write {target}: it is no model; choose another name.")
 
 
 def _file_of(kind: str) -> str:

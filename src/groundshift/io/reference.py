@@ -18,6 +18,7 @@ from rasterio.features import rasterize
 
 from groundshift.errors import GridError, InputError, MissingInputError, ProductError, UsageError
 from groundshift.io.classmap import legend_in
+from groundshift.io.decode import decoding
 from groundshift.io.drivers import check_structure, geobox_of, opened
 from groundshift.io.maps import is_vector
 from groundshift.io.warp import read_on_grid
@@ -85,7 +86,7 @@ class ClassMap:
 
     def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """See :class:`Reference`."""
-        with opened(self.path) as dataset:
+        with opened(self.path) as dataset, decoding(self.path, "classes"):
             own = geobox_of(dataset)
             if own.crs is None or self.geobox.crs is None:
                 # Without georeference on either side pixel lies on pixel.
@@ -247,7 +248,7 @@ def _kinds(shapes: NDArray[np.object_]) -> str:
 
 def _class_map(path: str, geobox: GeoBox) -> ClassMap:
     check_structure(path)
-    with opened(path) as dataset:
+    with opened(path) as dataset, decoding(path, "classes"):
         if np.dtype(dataset.dtypes[0]).kind not in "iub":
             raise InputError(f"{path}: holds {dataset.dtypes[0]} values: expected codes of classes, or polygons.")
         own = geobox_of(dataset)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from groundshift.errors import InputError, UsageError
 from groundshift.landcover import calendar_kernels as kernels
+from groundshift.numerics.rows import in_rows
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -33,7 +33,6 @@ SAME_DAY_DAYS = 0.5
 """Granules sensed within half a day of the first of them are of one day: by the clock it may begin between them."""
 YEAR_DAYS = 365.2425
 _MOST_DATES = 65_535
-_PIECE_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +197,7 @@ def regular(
         np.empty((height, width), np.float32),
         np.empty((len(steps), height, width), np.float32),
     )
-    _in_rows(_work(values, valid, days, steps, options, out), height, threads)
+    in_rows(_work(values, valid, days, steps, options, out), height, threads)
     return out
 
 
@@ -263,17 +262,6 @@ def _mean(values: Float32, valid: Bool, group: Sequence[int]) -> tuple[Float32, 
 
 def _rising(axis: Float64) -> bool:
     return bool((np.diff(axis) > 0).all())
-
-
-def _in_rows(work: Callable[[kernels.Rows], None], height: int, threads: int) -> None:
-    """Do some work on all rows, by several threads in turn."""
-    if threads <= 1:
-        work((0, height))
-        return
-    piece = max(1, min(_PIECE_ROWS, -(-height // threads)))
-    parts = [(begin, min(begin + piece, height)) for begin in range(0, height, piece)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, parts))
 
 
 def _check(values: Float32, valid: Bool, days: Float64) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
@@ -17,7 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from groundshift.errors import ConfigError, InputError
+from groundshift.errors import ConfigError, GroundshiftError, InputError
 
 Function = Callable[..., xr.Dataset]
 F = TypeVar("F", bound=Function)
@@ -26,6 +28,9 @@ VALID = "valid"
 _AXES = ("time", "y", "x")
 DAY = "{name}_d{day:03d}"
 """Name of a feature: the variable, and the days from the first day of the calendar."""
+
+
+_OF_DAY = re.compile(r"(.+)_d(\d{3,})")
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,17 @@ class Link:
         """Do it.
 
         Raises:
-            InputError: the function did not return a series.
+            InputError: the function failed, or did not return a series.
         """
-        made = STEPS[self.use].function(series, **self.options)
+        try:
+            made = STEPS[self.use].function(series, **self.options)
+        except GroundshiftError:
+            raise
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise InputError(
+                f"step {self.use} failed: {type(error).__name__}: {error} ({last.filename}, line {last.lineno})."
+            ) from error
         if not isinstance(made, xr.Dataset):
             raise InputError(f"step {self.use} returned {type(made).__name__}: expected an xarray.Dataset.")
         return made
@@ -133,7 +146,7 @@ class Chain:
     @property
     def local(self) -> bool:
         """True where a step is a function of this very session (a notebook), which no other process knows."""
-        return any(STEPS[link.use].function.__module__ == "__main__" for link in self.links)
+        return not all(STEPS[link.use].function.__module__.startswith("groundshift") for link in self.links)
 
     def __call__(self, series: xr.Dataset) -> xr.Dataset:
         """All steps, one after the other."""
@@ -175,7 +188,33 @@ def features(series: xr.Dataset) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     for layer in layers:
         out[begin : begin + len(layer)] = layer
         begin += len(layer)
+    # A ratio over nothing is no number.
+    out[np.isinf(out)] = np.nan
     return tuple(names), out
+
+
+def calendar_of(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """Features that are of dates, ordered by variable and date, and how many dates each variable has.
+
+    Returns:
+        Names and number; no names and 0 where variables are of different dates, or of none.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for name in names:
+        match = _OF_DAY.fullmatch(name)
+        if match:
+            found.setdefault(match[1], {})[int(match[2])] = name
+    calendars = {tuple(sorted(each)) for each in found.values()}
+    if len(calendars) != 1:
+        return (), 0
+    (of_all,) = calendars
+    return tuple(each[day] for each in found.values() for day in of_all), len(of_all)
+
+
+def variable_of(name: str) -> str:
+    """The variable of a feature that is of a date."""
+    match = _OF_DAY.fullmatch(name)
+    return match[1] if match else name
 
 
 def days(series: xr.Dataset) -> list[int]:

@@ -9,6 +9,7 @@ NaN is a missing value: LightGBM learns where it leads, the others put the media
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from groundshift.errors import InputError, UsageError
+from groundshift.errors import GroundshiftError, InputError, UsageError
 from groundshift.landcover.trained import Weights, read_weights
 from groundshift.model.classifier import ModelCard
 from groundshift.numerics.probabilities import fit_temperature, tempered
@@ -31,11 +32,11 @@ _FOLDS = 3
 
 
 _STOPPING = 10
-"""Samples that a class needs, for a tenth of them to be held out."""
+"""Lessons that a class needs, for a tenth of them to be held out."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Lessons:
     """What a classifier is trained with, checked."""
 
     values: Float32
@@ -81,8 +82,13 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
             self.temperature_ = fit_temperature(held, samples.index, self._ratio())
         if self.balanced:
             weight = samples.weight / (self.shares_ * samples.classes)[samples.index]
-            samples = Samples(samples.values, samples.index, weight / weight.mean(), samples.classes)
-        self.weights_: bytes = self._train(samples)
+            samples = Lessons(samples.values, samples.index, weight / weight.mean(), samples.classes)
+        try:
+            self.weights_: bytes = self._train(samples)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, GroundshiftError):
+                raise
+            raise UsageError(f"{self.kind} cannot be trained with its options {self.get_params()}: {error}") from error
         self._weights: Weights | None = None
         return self
 
@@ -131,11 +137,11 @@ class Classifier(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
         return {**super().__getstate__(), "_weights": None}
 
     @abstractmethod
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         """Train, and return the stored form."""
 
 
-def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Samples, NDArray[np.integer]]:
+def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Lessons, NDArray[np.integer]]:
     values, labels = np.ascontiguousarray(X, np.float32), np.asarray(y)
     weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     if values.ndim != 2 or labels.shape != (len(values),) or weight.shape != labels.shape or not values.size:
@@ -154,7 +160,7 @@ def _checked(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tup
         raise InputError(f"samples of {len(classes)} class: expected at least two classes.")
     if not np.bincount(index, weight).all():
         raise InputError("all samples of a class have weight 0: expected a sample that counts in every class.")
-    return Samples(values, index, weight / weight.mean(), len(classes)), classes
+    return Lessons(values, index, weight / weight.mean(), len(classes)), classes
 
 
 def held_out(
@@ -235,7 +241,7 @@ class LightGbm(Classifier):
 
     kind: ClassVar[str] = "lightgbm"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         import lightgbm
 
         options = {
@@ -260,7 +266,7 @@ class RandomForest(Classifier):
 
     trees: int = 100
     min_leaf: int = 5
-    """Samples of a leaf, at least."""
+    """Lessons of a leaf, at least."""
     depth: int = 25
     seed: int = 0
     balanced: bool = True
@@ -268,7 +274,7 @@ class RandomForest(Classifier):
 
     kind: ClassVar[str] = "rf"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         from sklearn.ensemble import RandomForestClassifier
 
         from groundshift.landcover.forest import write_forest
@@ -298,7 +304,7 @@ class NearestNeighbours(Classifier):
 
     kind: ClassVar[str] = "knn"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         from groundshift.landcover.graphs import neighbours
 
         kept = np.arange(len(samples.index))
@@ -322,7 +328,7 @@ class Perceptron(Classifier):
 
     kind: ClassVar[str] = "mlp"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
         from threadpoolctl import threadpool_limits
@@ -361,16 +367,15 @@ class TempCnn(Classifier):
 
     kind: ClassVar[str] = "tempcnn"
 
-    def _train(self, samples: Samples) -> bytes:
+    def _train(self, samples: Lessons) -> bytes:
         features = samples.values.shape[1]
         if self.steps < 2 or features % self.steps:
             raise InputError(
                 f"{features} features are no series of {self.steps} steps: expected steps x bands of them."
             )
-        try:
-            from groundshift.nets import tempcnn_torch
-        except ImportError as error:
-            raise UsageError("training tempcnn needs torch: install groundshift[train], or choose lightgbm.") from error
+        check_trainable(self.kind)
+        from groundshift.nets import tempcnn_torch
+
         medians = _medians(samples.values)
         return tempcnn_torch.train(
             np.where(np.isnan(samples.values), medians, samples.values).reshape(-1, features // self.steps, self.steps),
@@ -405,3 +410,9 @@ def classifier(kind: str, **options: Any) -> Classifier:
     if unknown:
         raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {', '.join(known)}.")
     return CLASSIFIERS[kind](**options)
+
+
+def check_trainable(kind: str) -> None:
+    """Raise UsageError where what training a classifier needs is not installed."""
+    if kind == "tempcnn" and importlib.util.find_spec("torch") is None:
+        raise UsageError("training tempcnn needs torch: install groundshift[train], or choose mlp.")

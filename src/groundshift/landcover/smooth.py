@@ -8,8 +8,6 @@ what the whole image gets, to the last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from groundshift.errors import InputError, UsageError
 from groundshift.landcover import smooth_kernels as kernels
 from groundshift.model.legend import NO_CHANGE, NO_DATA
+from groundshift.numerics.rows import in_rows
 
 Float32 = NDArray[np.float32]
 Codes = NDArray[np.uint8]
@@ -178,16 +177,6 @@ def majority(codes: Codes, options: MajorityOptions | None = None, *, threads: i
     out = np.empty_like(codes)
     in_rows(lambda rows: kernels.majority(codes, slot, options.halo_px, rows, out), len(codes), threads)
     return out
-
-
-def in_rows(work: Callable[[kernels.Rows], None], height: int, threads: int) -> None:
-    """Do some work on all rows, by several threads in turn."""
-    if threads <= 1:
-        work((0, height))
-        return
-    piece = max(1, -(-height // threads))
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, [(begin, min(begin + piece, height)) for begin in range(0, height, piece)]))
 
 
 def _check_window(window_px: int) -> None:

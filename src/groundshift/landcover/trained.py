@@ -17,6 +17,8 @@ Float32 = NDArray[np.float32]
 
 ROWS = 1 << 14
 """Samples that go through a network at once, at most."""
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+"""Of operators that ONNX Runtime has itself."""
 _VALUES = 1 << 23
 """Values, at most, that those samples take where each is compared with all others of a training set: 32 MB."""
 
@@ -42,14 +44,21 @@ class _Network:
     def __init__(self, content: bytes) -> None:
         from groundshift.nets.runtime import opened
 
+        _check_graph(content)
         self._content = content
         self._sessions: dict[int, Any] = {1: opened(content, "the weights")}
         inputs, outputs = self._sessions[1].get_inputs(), self._sessions[1].get_outputs()
         if [each.name for each in (*inputs, *outputs)] != ["features", "probabilities"]:
             raise ProductError("the weights are not a network from features to probabilities; train the model again.")
-        self.features, self.classes = int(inputs[0].shape[1]), int(outputs[0].shape[1])
         facts = self._sessions[1].get_modelmeta().custom_metadata_map
-        self._rows = min(ROWS, max(_VALUES // int(facts.get("values_per_sample", "1")), 1))
+        try:
+            (_, self.features), (_, self.classes) = (map(int, (0, *each.shape[1:])) for each in (inputs[0], outputs[0]))
+            self._rows = min(ROWS, max(_VALUES // int(facts.get("values_per_sample", "1")), 1))
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise ProductError(
+                f"the weights take {inputs[0].shape} and give {outputs[0].shape}: expected (samples, features) and "
+                "(samples, classes), both with a number; train the model again."
+            ) from error
 
     def probabilities(self, values: Float32, threads: int = 1) -> Float32:
         from groundshift.nets.runtime import opened
@@ -61,6 +70,37 @@ class _Network:
             rows = slice(start, start + self._rows)
             out[rows] = self._sessions[threads].run(None, {"features": np.ascontiguousarray(values[rows])})[0]
         return out
+
+
+def _check_graph(content: bytes) -> None:
+    """A network names no other file, and nothing that only a program of somebody else could run.
+
+    Raises:
+        ProductError: it does, or it is no ONNX.
+    """
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # of protobuf, which is not ours
+        raise ProductError("the weights are no ONNX network: train the model again.") from error
+    foreign = {each.domain for each in model.opset_import} - _DOMAINS
+    if foreign:
+        raise ProductError(f"the weights need operators of {', '.join(sorted(foreign))}, which are never loaded.")
+    if any(_outside(graph) for graph in (model.graph, *model.functions)):
+        raise ProductError("the weights name data in another file, which is never read: expected one file.")
+
+
+def _outside(graph: Any) -> bool:
+    """A tensor of a graph, or of the graphs in its nodes, lies in another file."""
+    tensors = [*getattr(graph, "initializer", ()), *(each.values for each in getattr(graph, "sparse_initializer", ()))]
+    inner: list[Any] = []
+    for attribute in (each for node in graph.node for each in node.attribute):
+        tensors += [attribute.t, *attribute.tensors]
+        inner += [*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs]
+    return any(each.data_location == each.EXTERNAL or each.external_data for each in tensors) or any(
+        map(_outside, inner)
+    )
 
 
 def read_weights(kind: str, content: bytes) -> Weights:
@@ -116,6 +156,7 @@ class Trained:
 
         Raises:
             InputError: features of other names, or another number of them.
+            ProductError: what comes out is no number.
         """
         X = np.asarray(X, np.float32)
         expected = len(self.card.features if names is None else names)
@@ -124,6 +165,8 @@ class Trained:
         if names is not None and tuple(names) != self.card.features:
             X = X[:, self.card.order(names)]
         found = self._weights.probabilities(X, threads)
+        if not np.isfinite(found).all():
+            raise ProductError("the weights answer with what is no number: train the model again.")
         if self.card.temperature != 1 or self.card.ratio is not None:
             found = tempered(found, self.card.temperature, self.card.ratio)
         return found.astype(np.float32, copy=False)

@@ -24,8 +24,6 @@ SET_METHODS: tuple[SetMethod, ...] = get_args(SetMethod)
 
 STEP = 0.004
 """Value of a stored 1: 250 is 1, 255 is no data."""
-MOST_CLASSES = 32
-"""Of a set, which is stored as one bit a class."""
 
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
@@ -68,8 +66,8 @@ def certainty(probabilities: Float32, classes: Sequence[int] | None = None) -> C
 class ConfidenceSets:
     """The classes that a pixel may belong to, at the confidence that the quantiles were made for."""
 
-    members: NDArray[np.uint32]
-    """(y, x): bit i is the class of layer i."""
+    members: NDArray[np.bool_]
+    """(class, y, x): the class of the layer is among them."""
     size: Codes
     """(y, x): how many; 0: unlike anything that the quantiles were made of; 255: no data."""
 
@@ -87,7 +85,7 @@ def confidence_sets(probabilities: Float32, quantiles: Sequence[float], method: 
         method: which score.
 
     Raises:
-        InputError: the array is of another type or shape, or has not as many classes as quantiles, or more than 32.
+        InputError: the array is of another type or shape, or has not as many classes as quantiles.
         UsageError: there is no such method.
 
     Source: Sadinle et al. 2019 (LAC), Romano et al. 2020 (APS, without randomisation), Vovk 2012 (by class).
@@ -95,12 +93,9 @@ def confidence_sets(probabilities: Float32, quantiles: Sequence[float], method: 
     if method not in SET_METHODS:
         raise UsageError(f"there is no method {method!r} for confidence sets: expected {' or '.join(SET_METHODS)}.")
     p, limits = _checked(probabilities), np.asarray(quantiles, np.float64)
-    if limits.shape != (len(p),) or np.isnan(limits).any() or len(p) > MOST_CLASSES:
-        raise InputError(
-            f"confidence sets need one quantile for each of at most {MOST_CLASSES} classes: there are {len(p)} classes "
-            f"and {limits.size} quantiles."
-        )
-    members, size = np.zeros(p.shape[1:], np.uint32), np.full(p.shape[1:], NO_DATA, np.uint8)
+    if limits.shape != (len(p),) or np.isnan(limits).any():
+        raise InputError(f"confidence sets of {len(p)} classes need as many quantiles, not {limits.size}.")
+    members, size = np.zeros(p.shape, np.bool_), np.full(p.shape[1:], NO_DATA, np.uint8)
     _choose(p, limits, method == "aps", members, size)
     return ConfidenceSets(members, size)
 
@@ -139,9 +134,7 @@ def _measure(p: Float32, codes: Codes, out: Codes) -> None:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _choose(
-    p: Float32, limits: NDArray[np.float64], cumulative: bool, members: NDArray[np.uint32], size: Codes
-) -> None:
+def _choose(p: Float32, limits: NDArray[np.float64], cumulative: bool, members: NDArray[np.bool_], size: Codes) -> None:
     classes, height, width = p.shape
     for y in range(height):
         for x in range(width):
@@ -150,7 +143,7 @@ def _choose(
                 total += p[k, y, x]
             if not total > 0:
                 continue
-            chosen, count = np.uint32(0), 0
+            count = 0
             for k in range(classes):
                 own = p[k, y, x]
                 score = total - own
@@ -160,6 +153,6 @@ def _choose(
                         if p[j, y, x] > own or (p[j, y, x] == own and j < k):
                             score += p[j, y, x]
                 if score / total <= limits[k]:
-                    chosen |= np.uint32(1) << np.uint32(k)
+                    members[k, y, x] = True
                     count += 1
-            members[y, x], size[y, x] = chosen, count
+            size[y, x] = count

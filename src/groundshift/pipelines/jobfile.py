@@ -6,7 +6,6 @@ Paths in a job file are relative to the folder in which ``groundshift run`` is c
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

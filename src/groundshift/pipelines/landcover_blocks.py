@@ -5,12 +5,14 @@ Law: how the area is cut into blocks changes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groundshift.errors import ProductError
 from groundshift.io import models
 from groundshift.io.planes import Planes
 from groundshift.landcover.trained import Trained
@@ -21,6 +23,8 @@ from groundshift.pipelines.series import Features
 
 STEP = 1 / 50_000
 """Value of a stored 1 of a probability in planes."""
+_PART = 1 << 16
+"""Pixels that are classified at once."""
 UNKNOWN = 65_535
 """Stored where there is no data."""
 
@@ -64,6 +68,8 @@ class Predict:
     window: Window
     model: str
     """Folder of the model."""
+    weights: str
+    """SHA-256 of its weights: another model in that folder is another one."""
     shares: tuple[float, ...] | None
     """Of the classes in the area, where they are not those that the model expects."""
     probabilities: Planes
@@ -85,27 +91,34 @@ def predict_block(work: Predict) -> str:
     """Probabilities of the classes of a block, written to planes; returns its key. A task for a worker."""
     values, seen = work.features.read(work.window)
     known = np.isfinite(values).any(axis=0) & (seen > 0)
-    trained = _model(work.model, work.shares)
+    trained = _model(work.model, work.weights, work.shares)
     classes = len(trained.card.codes)
     found = np.full((classes, *known.shape), np.nan, np.float32)
     if known.any():
         # Where all is known, as it mostly is, nothing need be picked out.
-        flat, chosen = values.reshape(len(values), -1), slice(None) if known.all() else np.flatnonzero(known)
-        found.reshape(classes, -1)[:, chosen] = trained.predict_proba(flat[:, chosen].T, work.features.names).T
+        flat, out = values.reshape(len(values), -1), found.reshape(classes, -1)
+        chosen = np.arange(flat.shape[1]) if known.all() else np.flatnonzero(known)
+        # Part by part: what a classifier needs on its way is many times what it says.
+        for start in range(0, len(chosen), _PART):
+            part = slice(start, start + _PART) if known.all() else chosen[start : start + _PART]
+            out[:, part] = trained.predict_proba(flat[:, part].T, work.features.names).T
     del values
-    work.probabilities.write(
-        work.window, np.where(known, np.rint(np.nan_to_num(found) / STEP), UNKNOWN).astype(np.uint16)
-    )
+    for k in range(classes):
+        stored = np.where(known, np.rint(np.nan_to_num(found[k]) / STEP), UNKNOWN).astype(np.uint16)
+        work.probabilities.write(work.window, stored, k)
     work.count.write(work.window, np.where(known, np.minimum(seen, 65_534), 0).astype(np.uint16), 0)
     sure = certainty(found, trained.card.codes)
     sets = confidence_sets(found, work.sure.limits)
-    members = (sets.members[None] >> np.arange(classes, dtype=np.uint32)[:, None, None]) & 1
-    layers = [sure.highest, sure.margin, sure.entropy, sets.size, *np.where(known, members, NO_DATA)]
-    work.sure.planes.write(work.window, np.stack(layers).astype(np.uint8))
+    for k, layer in enumerate((sure.highest, sure.margin, sure.entropy, sets.size)):
+        work.sure.planes.write(work.window, layer, k)
+    for k in range(classes):
+        work.sure.planes.write(work.window, np.where(known, sets.members[k], np.uint8(NO_DATA)), 4 + k)
     return work.key
 
 
 @lru_cache(maxsize=2)
-def _model(folder: str, shares: tuple[float, ...] | None) -> Trained:
+def _model(folder: str, expected: str, shares: tuple[float, ...] | None) -> Trained:
     card, weights = models.load(folder)
+    if hashlib.sha256(weights).hexdigest() != expected:
+        raise ProductError(f"{folder}: the model was replaced while a map was made with it: run it again.")
     return Trained(card if shares is None else replace(card, shares=shares), weights)

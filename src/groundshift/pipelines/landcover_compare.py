@@ -18,8 +18,9 @@ from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.landcover import classifiers
 from groundshift.landcover.chain import Chain
+from groundshift.landcover.classifiers import Classifier
 from groundshift.model.grid import same_grid
-from groundshift.pipelines import jobfile, landcover_judge, landcover_samples, steps
+from groundshift.pipelines import jobfile, landcover_judge, landcover_samples, landcover_sources, steps
 from groundshift.pipelines.landcover_job import TrainJob
 from groundshift.pipelines.landcover_judge import Judged
 from groundshift.pipelines.landcover_samples import Drawn
@@ -66,8 +67,11 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
             raise ConfigError(
                 f"{name} differs in {', '.join(differing)}: variants share reference, samples and splits."
             )
+    for _, job in variants:
+        classifiers.check_trainable(job.model.kind)
     sources: list[Source] = []
     values: list[NDArray[np.float32]] = []
+    untrained: list[Classifier] = []
     drawn: Drawn | None = None
     workers = first.run.workers or os.cpu_count() or 1
     scratch = Path(tempfile.mkdtemp(prefix="groundshift-compare-"))
@@ -77,7 +81,11 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
             for name, job in variants:
                 steps.load(job.chain.modules)
                 wanted = Wanted(chain=Chain.of(job.chain.steps), modules=job.chain.modules)
-                source = open_source(job, wanted, scratch, pool, progress)
+                options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
+                source, one = landcover_sources.fitted(
+                    open_source(job, wanted, scratch, pool, progress),
+                    classifiers.classifier(job.model.kind, **options),
+                )
                 if drawn is None:
                     drawn = landcover_samples.draw(job, source.features, pool, progress)
                 elif not _same(sources[0], source):
@@ -85,16 +93,15 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
                         f"{name} has another grid than the first variant: give both the same area and pixels."
                     )
                 sources.append(source)
+                untrained.append(one)
                 values.append(landcover_samples.taken(job, source.features, drawn.samples, pool, progress))
         assert drawn is not None
         there = np.logical_and.reduce([np.isfinite(each).any(axis=1) for each in values])
         seen = drawn.take(there)
         judged, tables = [], []
-        for (name, job), source, each in zip(variants, sources, values, strict=True):
+        for (name, _), source, one, each in zip(variants, sources, untrained, values, strict=True):
             dealt = landcover_samples.deal(first, source.features, seen, each[there])
-            options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
             with progress.stage(f"judge {name}", len(dealt.folds)) as advance:
-                one = classifiers.classifier(job.model.kind, **options)
                 judged.append(landcover_judge.judge(one, dealt.table, dealt.folds, advance))
             tables.append(dealt)
     finally:

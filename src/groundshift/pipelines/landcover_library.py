@@ -38,7 +38,6 @@ def run_chain(series: xr.Dataset, steps_: Steps) -> xr.Dataset:
         ConfigError: there is no such step, or it has no such option.
         InputError: a step cannot work on what it is given.
     """
-    assert steps.FRACTION
     if chain.VALID in series and steps.FRACTION not in series.coords:
         series = series.assign_coords({steps.FRACTION: series[chain.VALID].mean(("y", "x"))})
     return Chain.of(steps_)(series)

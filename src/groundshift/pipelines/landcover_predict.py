@@ -6,10 +6,11 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift import __version__
-from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, StrictError, UsageError
+from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, OutputError, StrictError, UsageError
 from groundshift.execution import lock, memory
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
-from groundshift.io import cog, models
-from groundshift.io.atomic import sweep
+from groundshift.io import cog, models, vector
+from groundshift.io.atomic import free_bytes, sweep
 from groundshift.io.planes import Planes
 from groundshift.landcover.chain import Chain
 from groundshift.landcover.mmu import MappingUnit
 from groundshift.landcover.smooth import MajorityOptions
 from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
-from groundshift.pipelines import results, smoothing, steps
+from groundshift.pipelines import patches, results, running, smoothing, steps
 from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Sure, predict_block
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
@@ -56,6 +57,8 @@ class State:
 
     job: PredictJob
     card: ModelCard
+    weights: str
+    """SHA-256 of the weights of the model."""
     source: Source
     pool: Pool
     progress: Progress
@@ -115,6 +118,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
     begin, progress = time.monotonic(), progress or Silent()
     card, weights = models.load(job.model.path)
     card = replace(card, shares=_shares(job.model.prior, card))
+    _check(job, card)
     job = job.model_copy(
         update={
             "grid": job.grid.model_copy(update=_as_trained(card)),
@@ -123,6 +127,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
     )
     modules = tuple(card.chain.get("modules", ()))
     steps.load(modules)
+    digest = hashlib.sha256(weights).hexdigest()
     wanted = Wanted(chain=Chain.of(card.chain.get("steps", ())), modules=modules, names=card.features)
     outdir = Path(job.output.outdir)
     with lock.hold(outdir):
@@ -134,8 +139,14 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
             with Pool(workers, imports=_IMPORTS) as pool:
                 source = open_source(job, wanted, outdir, pool, progress)
                 card.order(source.features.names)
-                work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, weights)}"
-                state = State(job=job, card=card, source=source, pool=pool, progress=progress, work=work, begin=begin)
+                work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
+                if source.run is None:
+                    running.remove_other_work(work)
+                state = State(
+                    job=job, card=card, weights=digest, source=source, pool=pool, progress=progress, work=work,
+                    begin=begin,
+                )  # fmt: skip
+                _check_space(state)
                 for warning in source.warnings:
                     state.warn(warning)
                 _classify(state)
@@ -151,15 +162,47 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
                 shutil.rmtree(outdir / WORK, ignore_errors=True)
 
 
-def _identity(job: PredictJob, weights: bytes) -> str:
+def _check(job: PredictJob, card: ModelCard) -> None:
+    """What can be refused before anything is read.
+
+    Raises:
+        InputError, UsageError: options that do not fit the model, or each other.
+    """
+    _limits(card, job.output.confidence)
+    if job.output.polygons is not None:
+        vector.check_vector_name(job.output.polygons)
+    if job.input.stack is None and not card.bands:
+        raise InputError(f"{job.model.path} was trained on a stack of features, not on a series: give it with --stack.")
+
+
+def _check_space(state: State) -> None:
+    """A map that cannot end is better not begun.
+
+    Raises:
+        OutputError: the disk has fewer free bytes than are needed.
+    """
+    # Of a class: two bytes as the model says it, one rounded, one smoothed, two for its sets, two for rasters that are
+    # hardly compressed; 20 for the map and what is known of it.
+    needed = math.prod(state.shape) * (8 * len(state.card.codes) + 20)
+    there = sum(path.stat().st_size for path in state.work.glob("*.bin"))
+    free = free_bytes(state.outdir)
+    if free + there < needed:
+        raise OutputError(
+            f"the disk of {state.outdir} has {free / 1e9:.1f} GB free and this map needs about {needed / 1e9:.1f} GB "
+            "while it is made: free some space, choose another --out, or a smaller --aoi."
+        )
+
+
+def _identity(job: PredictJob, card: ModelCard, weights: str) -> str:
+    """What the probabilities of a map depend on; scenes have a folder of their own identity around that of the map."""
     plain = job.model_dump(mode="json", exclude={"run": True, "output": True, "smooth": True})
-    stack = job.input.stack
-    stamp = (
-        None
-        if stack is None or not Path(stack).exists()
-        else [Path(stack).stat().st_size, Path(stack).stat().st_mtime_ns]
-    )
-    facts = [__version__, plain, hashlib.sha256(weights).hexdigest(), stamp]
+    files = [Path(job.input.stack)] if job.input.stack is not None else []
+    for folder in map(Path, job.input.scenes):
+        if patches.is_patch(str(folder)):
+            files += sorted(path for path in folder.rglob("*") if path.is_file())
+    stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    modules = [hashlib.sha256(Path(text).read_bytes()).hexdigest() for text in card.chain.get("modules", ())]
+    facts = [__version__, plain, job.output.confidence, asdict(card), weights, stamp, modules]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -177,15 +220,16 @@ def _shares(prior: str | None, card: ModelCard) -> tuple[float, ...]:
     """
     if prior is None:
         return card.shares
+    # Names may hold commas and equals signs themselves: what ends a part is a number.
+    parts = re.findall(r"\s*(.+?)\s*=\s*([-+.\w]+)\s*(?:,|$)", prior)
     given: dict[str, float] = {}
-    for part in prior.split(","):
-        name, _, text = part.partition("=")
+    for name, text in parts:
         try:
-            given[name.strip()] = float(text)
+            given[name] = float(text)
         except ValueError:
             raise UsageError(f"--prior is written name=share,name=share, not {prior!r}.") from None
-    missing = [name for name in card.names if name not in given]
-    if missing or len(given) != len(card.names) or min(given.values()) < 0 or not sum(given.values()):
+    known = set(given) == set(card.names) and len(parts) == len(given)
+    if not known or not all(map(math.isfinite, given.values())) or min(given.values()) < 0 or not sum(given.values()):
         raise UsageError(f"--prior {prior!r}: expected a share of 0 or more for each of {', '.join(card.names)}.")
     total = sum(given.values())
     return tuple(given[name] / total for name in card.names)
@@ -207,7 +251,7 @@ def _classify(state: State) -> None:
     state.probabilities = planes("probabilities", classes, "uint16")
     state.count, state.sure = planes("count", 1, "uint16"), planes("sure", 4 + classes, "uint8")
     budget = max(memory.worker_bytes(state.job.run.memory, pool.workers), 2**25)
-    taken = features.pixel_bytes + 12 * (len(features.names) + classes)
+    taken = features.pixel_bytes + 8 * (len(features.names) + classes)
     side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
     sure = Sure(planes=state.sure, limits=_limits(card, state.job.output.confidence))
     work = [
@@ -215,6 +259,7 @@ def _classify(state: State) -> None:
             features=features,
             window=window,
             model=state.job.model.path,
+            weights=state.weights,
             shares=None if state.job.model.prior is None else card.shares,
             probabilities=state.probabilities,
             count=state.count,
@@ -274,4 +319,7 @@ def _smooth(state: State) -> Smoothed:
     )
     assert state.probabilities is not None
     source = Stored(state.probabilities)
-    return smoothing.run(source, state.shape, state.card.codes, state.work, state.pool, options, state.progress)
+    budget = memory.worker_bytes(state.job.run.memory, state.pool.workers)
+    return smoothing.run(
+        source, state.shape, state.card.codes, state.work, state.pool, options, state.progress, budget=budget
+    )

@@ -33,7 +33,7 @@ from groundshift.report.pictures import LabelQuicklook
 if TYPE_CHECKING:
     from groundshift.pipelines.landcover_predict import State
 
-_ROWS = 512
+_SIDE = 512
 _MOST_COUNT = 254
 
 
@@ -122,10 +122,10 @@ def _chances(state: State) -> Planes:
     """Probabilities as bytes."""
     assert state.probabilities is not None
     planes = Planes.create(state.work / "chances.bin", state.probabilities.shape, "uint8")
-    for window in blocks(state.shape, _ROWS):
+    for window in blocks(state.shape, _SIDE, _SIDE):
         stored = state.probabilities.read(window)
-        scaled = np.rint(stored.astype(np.float32) * np.float32(FINE / STEP))
-        planes.write(window, np.where(stored == UNKNOWN, NO_DATA, scaled).astype(np.uint8))
+        scaled = np.rint(stored * np.float32(FINE / STEP))
+        planes.write(window, np.where(stored == UNKNOWN, np.float32(NO_DATA), scaled))
     return planes
 
 
@@ -133,7 +133,7 @@ def _evidence(state: State) -> Planes:
     assert state.sure is not None
     assert state.count is not None
     planes = _part(state.sure, 0, 5, state.work / "evidence.bin")
-    for window in blocks(state.shape, _ROWS):
+    for window in blocks(state.shape, _SIDE, _SIDE):
         planes.write(window, np.minimum(state.count.read(window, 0), _MOST_COUNT).astype(np.uint8), 4)
     return planes
 
@@ -142,7 +142,7 @@ def _part(planes: Planes, first: int, count: int, path: Path) -> Planes:
     """Some layers as planes of their own."""
     out = Planes.create(path, (count, *planes.shape[1:]), planes.dtype)
     chosen = [min(first + k, planes.shape[0] - 1) for k in range(count)]
-    for window in blocks((planes.shape[1], planes.shape[2]), _ROWS):
+    for window in blocks((planes.shape[1], planes.shape[2]), _SIDE, _SIDE):
         out.write(window, planes.read(window, chosen))
     return out
 
@@ -150,7 +150,7 @@ def _part(planes: Planes, first: int, count: int, path: Path) -> Planes:
 def _picture(state: State, legend: Legend) -> bytes:
     assert state.smoothed is not None
     look = LabelQuicklook(state.shape)
-    for window in blocks(state.shape, _ROWS):
+    for window in blocks(state.shape, _SIDE, _SIDE):
         look.add(window, state.smoothed.codes.read(window, 0).astype(np.uint8))
     codes, _ = look.result()
     size = pixel_size_m(state.source.features.geobox)
@@ -191,7 +191,7 @@ def _set_sizes(state: State) -> NDArray[np.int64]:
     """(256,) pixels of each size of the confidence set."""
     assert state.sure is not None
     total = np.zeros(256, np.int64)
-    for window in blocks(state.shape, _ROWS):
+    for window in blocks(state.shape, _SIDE, _SIDE):
         total += np.bincount(state.sure.read(window, 3).reshape(-1), minlength=256)
     return total
 

@@ -169,7 +169,13 @@ def deal(job: TrainJob, features: Features, drawn: Drawn, values: NDArray[np.flo
     Raises:
         UsageError, InputError: no such parts can be made of them.
     """
+    known = np.isin(drawn.samples.label, np.unique(drawn.samples.label[drawn.taught]))
+    drawn, values = drawn.take(known), values[known]
     kept = drawn.samples
+    if len(np.unique(kept.label)) < 2:
+        raise InputError(
+            "fewer than two classes have samples with a clear observation: add dates, or another reference."
+        )
     pixels = np.zeros(256)
     pixels[list(drawn.pixels)] = list(drawn.pixels.values())
     weights = []
@@ -181,7 +187,7 @@ def deal(job: TrainJob, features: Features, drawn: Drawn, values: NDArray[np.flo
     return Dealt(
         table=Table(values=values, label=kept.label, group=group, lesson=weights[0], weight=weights[1]),
         classes={int(code): drawn.classes[int(code)] for code in np.unique(kept.label)},
-        folds=_folds(job.splits, kind, kept, group, features),
+        folds=_folds(job.splits, kind, kept, _Roles(drawn.taught, drawn.asked, group), features),
         kind=kind,
     )
 
@@ -231,12 +237,20 @@ def _groups(section: SplitsSection, drawn: Samples, *, by_polygon: bool) -> tupl
     return drawn.block.astype(np.int64), kind
 
 
-def _folds(section: SplitsSection, kind: str, drawn: Samples, group: NDArray[np.int64], features: Features) -> Folds:
+@dataclass(frozen=True, eq=False)
+class _Roles:
+    taught: NDArray[np.bool_]
+    asked: NDArray[np.bool_]
+    group: NDArray[np.int64]
+
+
+def _folds(section: SplitsSection, kind: str, drawn: Samples, roles: _Roles, features: Features) -> Folds:
+    group = roles.group
     number = len(np.unique(group))
     if kind != "random" and number < 2:
         raise InputError(
-            f"all samples lie in one {'polygon' if kind == 'polygon' else 'block'}, and no part can be held out: add "
-            "reference, or choose smaller blocks with --block."
+            "all samples lie in one polygon or block, and no part can be held out: add reference, or choose smaller "
+            "blocks with --block."
         )
     folds, seed = min(section.folds, number) if kind != "random" else section.folds, 0
     splitter: Any = splits.GroupFolds(folds=folds, seed=seed)
@@ -248,8 +262,14 @@ def _folds(section: SplitsSection, kind: str, drawn: Samples, group: NDArray[np.
         places = rng.uniform((0, 0), features.geobox.shape, (_PLACES, 2)) * pixel_m
         at = np.stack([drawn.row, drawn.column], axis=1) * pixel_m
         splitter = splits.MatchedFolds(coordinates=at, prediction=places, folds=folds, seed=seed)
-    return [
+    found = [
         (train, test)
         for train, test in splitter.split(np.zeros((len(drawn), 1)), drawn.label, group)
-        if len(np.unique(drawn.label[train])) > 1
+        if len(np.unique(drawn.label[train[roles.taught[train]]])) > 1 and roles.asked[test].any()
     ]
+    if len(found) < 2:
+        raise InputError(
+            "no two parts of the samples can be held out in turn: whatever is left to learn from is of one class. Add "
+            "reference, so that each class lies in several polygons or blocks, or choose smaller blocks with --block."
+        )
+    return found

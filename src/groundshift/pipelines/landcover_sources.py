@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundshift.errors import GroundshiftWarning
+from groundshift.errors import GroundshiftWarning, InputError
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress
 from groundshift.io.stackfile import open_stack
-from groundshift.landcover.chain import Chain
+from groundshift.landcover import chain as chains
+from groundshift.landcover.chain import Chain, Link
+from groundshift.landcover.classifiers import Classifier, TempCnn
 from groundshift.model.scene import Checked, Scene
 from groundshift.pipelines import patches, scene_series, series
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
-from groundshift.pipelines.series import Features
+from groundshift.pipelines.series import Features, SeriesFeatures, StackFeatures
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
@@ -73,3 +75,28 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
         warnings=run.warnings,
         run=run,
     )
+
+
+def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
+    """Features and classifier as they fit each other: a network over time is given what changes, and how many dates.
+
+    What does not change in time is left out, by one more step of the chain, which is kept with the model.
+
+    Raises:
+        InputError: the features are no series on one calendar.
+    """
+    if not isinstance(classifier, TempCnn):
+        return source, classifier
+    names, dates = chains.calendar_of(source.features.names)
+    if dates < 2:
+        raise InputError("tempcnn needs features of two dates at least, on one calendar, such as step regular makes.")
+    features = source.features
+    chain = source.chain
+    if names != features.names and isinstance(features, StackFeatures):
+        features = series.of_stack(features.stack, names)
+    elif names != features.names and isinstance(features, SeriesFeatures):
+        variables = list(dict.fromkeys(chains.variable_of(name) for name in names))
+        chain = Chain((*chain.links, Link.of({"use": "select", "names": variables})))
+        features = series.of_series(features.series, chain, features.modules)
+    source = replace(source, features=features, chain=chain)
+    return source, classifier.set_params(steps=dates)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from groundshift.errors import GroundshiftWarning, OutputError, SampleWarning
+from groundshift.errors import GroundshiftWarning, SampleWarning, StrictError
 from groundshift.execution import lock
 from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
@@ -19,7 +19,7 @@ from groundshift.io import models
 from groundshift.landcover import classifiers
 from groundshift.landcover.chain import Chain
 from groundshift.landcover.classifiers import Classifier
-from groundshift.pipelines import landcover_judge, landcover_samples, steps
+from groundshift.pipelines import landcover_judge, landcover_samples, landcover_sources, steps
 from groundshift.pipelines.landcover_job import TrainJob
 from groundshift.pipelines.landcover_judge import Judged
 from groundshift.pipelines.landcover_samples import Dealt, Drawn
@@ -48,19 +48,22 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     """
     progress = progress or Silent()
     out = Path(job.output.out)
-    if os.path.lexists(out) and not job.output.force:
-        raise OutputError(f"{out} exists already: use --force to replace the model, or choose another --out.")
-    steps.load(job.chain.modules)
+    models.check_target(out, force=job.output.force)
+    # A model is used from other folders than the one that it was trained in.
+    modules = tuple(str(Path(text).resolve()) for text in job.chain.modules)
+    job = job.model_copy(update={"chain": job.chain.model_copy(update={"modules": modules})})
+    steps.load(modules)
     chain, workers = Chain.of(job.chain.steps), job.run.workers or os.cpu_count() or 1
-    classifier = classifiers.classifier(
-        job.model.kind, **{"threads": workers, "seed": job.samples.seed, **job.model.options}
-    )
+    options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
+    classifier = classifiers.classifier(job.model.kind, **options)
+    classifiers.check_trainable(job.model.kind)
     scratch = out.with_name(f".{out.name}.work")
     with lock.hold(scratch):
         kept = False
         try:
             with Pool(0 if chain.local else workers, imports=_IMPORTS) as pool:
-                source = open_source(job, Wanted(chain=chain, modules=job.chain.modules), scratch, pool, progress)
+                source = open_source(job, Wanted(chain=chain, modules=modules), scratch, pool, progress)
+                source, classifier = landcover_sources.fitted(source, classifier)
                 drawn = landcover_samples.draw(job, source.features, pool, progress)
                 values = landcover_samples.taken(job, source.features, drawn.samples, pool, progress)
             there = np.asarray(np.isfinite(values).any(axis=1))
@@ -72,6 +75,9 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
                 table = sampled.table.take(sampled.table.lesson > 0)
                 classifier.fit(table.values, table.label, sample_weight=table.lesson)
                 advance(1)
+            odd = tuple(_odd(sampled, without))
+            if odd and job.run.strict:
+                raise StrictError(f"{odd[0].name}: {odd[0]} (an error because of --strict)")
             summary = _saved(job, source, drawn, sampled, classifier, judged)
         except (KeyboardInterrupt, WorkerDied):
             # What is read stays for the next run of the same job.
@@ -80,7 +86,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
         finally:
             if not kept:
                 shutil.rmtree(scratch, ignore_errors=True)
-    return TrainResult(summary=summary, warnings=(*source.warnings, *_odd(sampled, without)))
+    return TrainResult(summary=summary, warnings=(*source.warnings, *odd))
 
 
 def _saved(

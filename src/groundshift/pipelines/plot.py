@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from groundshift.errors import OutputError, UsageError
-from groundshift.io import stacks
 from groundshift.io.atomic import atomic
-from groundshift.io.stacks import StackFile
+from groundshift.io.classmap import read_legend
+from groundshift.io.stackfile import StackFile
 from groundshift.model.grid import pixel_size_m
 from groundshift.model.legend import NO_DATA
 from groundshift.report import bands as grid
@@ -63,7 +63,7 @@ def map_of_classes(source: str, out: str, title: str | None = None) -> Path:
     """
     target = _target(source, out)
     file = StackFile.open(source)
-    legend = stacks.read_legend(source)
+    legend = read_legend(source)
     looks = file.from_afar(pictures.LONGEST_PX)
     codes = np.where(np.isfinite(looks[0]), looks[0], NO_DATA).astype(np.int64)
     seen = set(np.unique(codes).tolist())

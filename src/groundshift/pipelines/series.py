@@ -124,6 +124,7 @@ class StackFeatures:
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`Features`."""
         values = self.stack.read(window, self.names)
+        values[np.isinf(values)] = np.nan
         seen = np.asarray(np.isfinite(values).any(axis=0)).astype(np.float32)
         return values, seen
 

@@ -35,6 +35,9 @@ Smoothing = Literal["none", "bilateral", "bayes"]
 
 _SIDE = 1024
 """Of a block in pixels, without its halo."""
+_SIDES = (_SIDE, 512, 256, 128)
+_COPIES = 6
+"""Of float32 probabilities that a block takes while it is smoothed, about."""
 _IMPORTS = ("groundshift.pipelines.smoothing",)
 LAYERS = ("confidence", "margin", "entropy")
 """Of :attr:`Smoothed.certainty`."""
@@ -125,6 +128,8 @@ def run(
     pool: Pool,
     options: SmoothOptions | None = None,
     progress: Progress | None = None,
+    *,
+    budget: int | None = None,
 ) -> Smoothed:
     """Smooth probabilities and make a map of them, in scratch.
 
@@ -136,16 +141,18 @@ def run(
         pool: that does the blocks.
         options: how.
         progress: told of each stage.
+        budget: bytes that a block may take; None: as many as the largest takes.
 
     Law: blocks change nothing.
     """
     options, progress = options or SmoothOptions(), progress or Silent()
+    side = _side(len(classes), budget)
     made = Smoothed(
         Planes.create(work / "codes.bin", (1, *shape), "uint8"),
         Planes.create(work / "smooth.bin", (len(classes), *shape), "uint8"),
         Planes.create(work / "certainty.bin", (len(LAYERS), *shape), "uint8"),
     )
-    todo = [_SmoothBlock(source, shape, window, tuple(classes), options, made) for window in _tiles(shape)]
+    todo = [_SmoothBlock(source, shape, window, tuple(classes), options, made) for window in _tiles(shape, side)]
     with progress.stage("smooth", len(todo)) as advance:
         pool.run(_smooth_block, todo, lambda _: advance(1), lambda block: f"smoothing {block.window}")
     codes = made.codes
@@ -159,7 +166,7 @@ def run(
     if options.unit is not None:
         stored = StoredProbabilities(made.probabilities)
         before = codes
-        codes = mapping_unit(StoredCodes(codes), shape, options.unit, work, pool, stored, classes, progress)
+        codes = mapping_unit(StoredCodes(codes), shape, options.unit, work, pool, stored, classes, progress, side)
         before.delete()
     return Smoothed(codes, made.probabilities, made.certainty)
 
@@ -173,12 +180,13 @@ def mapping_unit(
     probabilities: Probabilities | None = None,
     classes: Sequence[int] = (),
     progress: Progress | None = None,
+    side: int = _SIDE,
 ) -> Planes:
     """Give small regions of a map away, round after round until nothing changes; (1, y, x) uint8 in scratch.
 
     A block is done again only while it, or one beside it, changes.
     """
-    progress, tiles = progress or Silent(), list(_tiles(shape))
+    progress, tiles = progress or Silent(), list(_tiles(shape, side))
     now, then = (Planes.create(work / f"unit{k}.bin", (1, *shape), "uint8") for k in range(2))
     codes, todo = source, tiles
     while todo:
@@ -266,8 +274,14 @@ def count_codes(codes: ClassCodes, shape: tuple[int, int]) -> NDArray[np.int64]:
     return total
 
 
-def _tiles(shape: tuple[int, int]) -> Iterator[Window]:
-    return blocks(shape, _SIDE, _SIDE)
+def _tiles(shape: tuple[int, int], side: int = _SIDE) -> Iterator[Window]:
+    return blocks(shape, side, side)
+
+
+def _side(classes: int, budget: int | None) -> int:
+    """Of blocks of so many classes that fit a budget."""
+    most = _SIDE**2 * classes * 4 * _COPIES if budget is None else budget
+    return next((side for side in _SIDES if side**2 * classes * 4 * _COPIES <= most), _SIDES[-1])
 
 
 # ---- blocks --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ _BANDWISE = ("time", "y", "x")
 
 
 def load(modules: Sequence[str]) -> None:
-    """Run Python files whose functions become steps, each once.
+    """Run Python files whose functions become steps, each once as long as it stays the same.
 
     Raises:
         MissingInputError: there is no such file.
@@ -33,11 +34,14 @@ def load(modules: Sequence[str]) -> None:
     """
     for text in modules:
         path = Path(text).resolve()
-        name = f"groundshift_steps_{path.stem}_{path.parent}"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise MissingInputError(f"there is no file of steps {text} that can be read ({error.strerror}).") from error
+        # A file that was changed is run again, in a notebook as well.
+        name = f"groundshift_steps_{path.stem}_{hashlib.sha256(content).hexdigest()[:16]}_{path.parent}"
         if name in sys.modules:
             continue
-        if not path.is_file():
-            raise MissingInputError(f"there is no file of steps {text}.")
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ConfigError(f"{text}: is no Python file: steps are functions in one.")

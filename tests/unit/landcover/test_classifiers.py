@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from groundshift.errors import InputError, ProductError, UsageError
-from groundshift.landcover.classifiers import Classifier, Samples, classifier, held_out
+from groundshift.landcover.classifiers import Classifier, Lessons, classifier, held_out
 from groundshift.landcover.trained import Trained, read_weights
 from groundshift.landcover.trees import read_lightgbm
 
@@ -176,4 +176,4 @@ def test_boosted_trees_that_we_cannot_evaluate_are_refused() -> None:
 def test_series_of_another_number_of_steps_are_refused() -> None:
     values, classes = samples()
     with pytest.raises(InputError, match="no series of 4 steps"):
-        classifier("tempcnn", steps=4)._train(Samples(values, classes, np.ones(len(classes)), 3))
+        classifier("tempcnn", steps=4)._train(Lessons(values, classes, np.ones(len(classes)), 3))

@@ -7,6 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
+from groundshift.accuracy import calibration
+from groundshift.accuracy.calibration import ConformalOptions
 from groundshift.errors import InputError, UsageError
 from groundshift.landcover.uncertainty import STEP, certainty, confidence_sets
 
@@ -51,14 +53,15 @@ def test_sets_hold_the_classes_whose_score_is_not_above_the_quantile(p: NDArray[
     for y, x in np.ndindex(p.shape[1:]):
         share, total = p[:, y, x].astype(float), p[:, y, x].sum(dtype=float)
         if not total > 0:
-            assert (found.size[y, x], found.members[y, x]) == (255, 0)
+            assert found.size[y, x] == 255
+            assert not found.members[:, y, x].any()
             continue
         share /= total
         order = np.argsort(-share, kind="stable")
         score = 1 - share if method == "lac" else np.cumsum(share[order])[np.argsort(order)]
         inside = score <= quantiles
         assert found.size[y, x] == inside.sum()
-        assert [bool(found.members[y, x] >> k & 1) for k in range(4)] == inside.tolist()
+        assert found.members[:, y, x].tolist() == inside.tolist()
 
 
 def test_sets_of_quantiles_by_class_cover_what_they_promise() -> None:
@@ -68,16 +71,27 @@ def test_sets_of_quantiles_by_class_cover_what_they_promise() -> None:
     score = 1 - share[np.arange(len(share)), truth]
     half = np.arange(len(share)) < 20_000
     quantiles = [np.quantile(score[half & (truth == k)], 0.9, method="higher") for k in range(3)]
-    found = confidence_sets(share.T[:, None].astype(np.float32), quantiles).members[0]
-    held = (found >> truth.astype(np.uint32) & 1).astype(bool)
+    found = confidence_sets(share.T[:, None].astype(np.float32), quantiles).members[:, 0]
+    held = found[truth, np.arange(len(truth))]
     for k in range(3):
         assert 0.88 < held[~half & (truth == k)].mean() < 0.92
+
+
+def test_sets_of_maps_and_of_samples_are_the_same_and_of_any_number_of_classes() -> None:
+    random = np.random.default_rng(2)
+    share = random.dirichlet(np.full(100, 0.1), 500).astype(np.float32)
+    quantiles = np.linspace(0.5, 1, 100)
+    of_map = confidence_sets(np.ascontiguousarray(share.T[:, None]), list(quantiles))
+    of_samples = calibration.confidence_sets(share, quantiles, ConformalOptions(score="lac"))
+    assert of_samples[:, 40:].any()
+    np.testing.assert_array_equal(of_map.members[:, 0].T, of_samples)
+    np.testing.assert_array_equal(of_map.size[0], of_samples.sum(axis=1))
 
 
 def test_what_cannot_be_is_refused(p: NDArray[np.float32]) -> None:
     with pytest.raises(InputError, match="as many codes"):
         certainty(p, [1, 2, 255, 4])
-    with pytest.raises(InputError, match="4 classes and 3 quantiles"):
+    with pytest.raises(InputError, match="4 classes need as many quantiles, not 3"):
         confidence_sets(p, [0.5] * 3)
     with pytest.raises(UsageError, match="lac or aps"):
         confidence_sets(p, [0.5] * 4, "raps")  # type: ignore[arg-type]
