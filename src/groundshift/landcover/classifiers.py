@@ -31,6 +31,8 @@ _FOLDS = 3
 """Parts that groups are dealt into for the temperature: it is one number, and needs no more."""
 
 
+_BATCHES = 40
+"""Steps of an epoch, about: few samples in few steps would be stopped before anything is learnt."""
 _STOPPING = 10
 """Lessons that a class needs, for a tenth of them to be held out."""
 
@@ -338,7 +340,7 @@ class Perceptron(Classifier):
         scaling, scaled = _scaling(samples.values, _medians(samples.values))
         net = MLPClassifier(
             (128, 64),
-            batch_size=max(min(256, len(scaled) // 2), 1),
+            batch_size=min(max(len(scaled) // _BATCHES, 32), 256, max(len(scaled) // 2, 1)),
             max_iter=self.epochs,
             early_stopping=bool(np.bincount(samples.index).min() >= _STOPPING),
             random_state=self.seed,

@@ -124,7 +124,7 @@ def _chances(state: State) -> Planes:
     planes = Planes.create(state.work / "chances.bin", state.probabilities.shape, "uint8")
     for window in blocks(state.shape, _SIDE, _SIDE):
         stored = state.probabilities.read(window)
-        scaled = np.rint(stored * np.float32(FINE / STEP))
+        scaled = np.rint(stored.astype(np.float32) * np.float32(FINE / STEP))
         planes.write(window, np.where(stored == UNKNOWN, np.float32(NO_DATA), scaled))
     return planes
 
