@@ -43,6 +43,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "prediction": (),
     "landcover_year": ("--seeds", "11"),
     "landcover_tables": ("--samples", "3000", "--folds", "3"),
+    "landcover_real": (),
     "splits": ("--quick",),
     "suspicious_labels": ("--quick",),
     "smoothing": ("--side", "512", "--rows", "1024,4096"),
