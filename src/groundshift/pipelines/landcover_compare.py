@@ -66,6 +66,8 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
             raise ConfigError(
                 f"{name} differs in {', '.join(differing)}: variants share reference, samples and splits."
             )
+    for _, job in variants:
+        steps.load(job.chain.modules)
     sources: list[Source] = []
     values: list[NDArray[np.float32]] = []
     drawn: Drawn | None = None
@@ -75,7 +77,6 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
         local = any(Chain.of(job.chain.steps).local for _, job in variants)
         with Pool(0 if local else workers, imports=_IMPORTS) as pool:
             for name, job in variants:
-                steps.load(job.chain.modules)
                 wanted = Wanted(chain=Chain.of(job.chain.steps), modules=job.chain.modules)
                 source = open_source(job, wanted, scratch, pool, progress)
                 if drawn is None:
