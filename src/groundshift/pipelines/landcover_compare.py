@@ -69,6 +69,7 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
             )
     for _, job in variants:
         classifiers.check_trainable(job.model.kind)
+        steps.load(job.chain.modules)
     sources: list[Source] = []
     values: list[NDArray[np.float32]] = []
     untrained: list[Classifier] = []
@@ -79,7 +80,6 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
         local = any(Chain.of(job.chain.steps).local for _, job in variants)
         with Pool(0 if local else workers, imports=_IMPORTS) as pool:
             for name, job in variants:
-                steps.load(job.chain.modules)
                 wanted = Wanted(chain=Chain.of(job.chain.steps), modules=job.chain.modules)
                 options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
                 source, one = landcover_sources.fitted(

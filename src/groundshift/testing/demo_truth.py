@@ -12,7 +12,7 @@ from rasterio.transform import from_origin
 
 from groundshift.io.atomic import atomic
 from groundshift.io.styles import add_classes
-from groundshift.model.legend import legend_of
+from groundshift.model.legend import Legend, legend_of
 from groundshift.testing.demo import CORNER, SEED, SHAPE, demo_pair
 from groundshift.testing.landscape import ground
 from groundshift.testing.scenes import river_row, whole
@@ -53,18 +53,20 @@ def write_demo_landcover(path: str | os.PathLike[str], seed: int = SEED, shape: 
     target = Path(path)
     if target.exists():
         return target
-    codes = np.zeros(len(Cover), np.uint8)
+    codes, legend = np.zeros(len(Cover), np.uint8), legend_of(list(LAND))
     for code, covers in enumerate(LAND.values(), 1):
         codes[list(covers)] = code
     with atomic(target) as temporary:
-        _write(temporary, codes[ground(seed, 0, 0, shape, river_row(shape)).cover])
-    add_classes(target.with_name(f"{target.name}.aux.xml"), legend_of(list(LAND)))
+        _write(temporary, codes[ground(seed, 0, 0, shape, river_row(shape)).cover], legend)
+    add_classes(target.with_name(f"{target.name}.aux.xml"), legend)
     return target
 
 
-def _write(path: Path, codes: NDArray[np.uint8]) -> None:
+def _write(path: Path, codes: NDArray[np.uint8], legend: Legend = ()) -> None:
     rows, columns = codes.shape
     place = {"height": rows, "width": columns, "crs": CRS, "transform": from_origin(*CORNER, 10, 10)}
     layout = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": TRUTH_NO_DATA, "compress": "deflate"}
     with rasterio.open(path, "w", **place, **layout) as file:
         file.write(codes, 1)
+        if legend:
+            file.write_colormap(1, {entry.code: entry.color for entry in legend})
