@@ -17,7 +17,7 @@ from groundshift.pipelines.features_job import FeaturesJob
 EXAMPLES = examples(
     "groundshift features demo/products/*20210325*.zip --out stack.tif --features B2,B3,B4,B8,B11,B12,NDVI,MNDWI "
     "--plot bands.png",
-    "groundshift features demo/products/*20210325*.zip --out few.tif --features B4,NDVI,glcm:B8:entropy,pca:1-3",
+    "groundshift features demo/products/*20210325*.zip --out few.tif --features B4,NDVI,glcm:B8:entropy",
 )
 FLAGS = {
     "input.scenes": "SCENES",
