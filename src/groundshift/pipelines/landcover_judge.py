@@ -97,17 +97,19 @@ def judge(
         part[test] = k
         advance(1)
     seen = part >= 0
-    brought = np.where(seen[:, None], tempered(raw, 1.0, ratio), np.nan)
     found = np.full_like(raw, np.nan)
+
+    def cooled(where: NDArray[np.bool_]) -> float:
+        """The temperature of some samples, where the shares of the classes come after it, as in the stored model."""
+        return fit_temperature(raw[where], index[where], ratio[where], samples.weight[where])
+
     for k in range(len(folds)):
-        own, others = part == k, seen & (part != k)
-        found[own] = tempered(
-            brought[own], fit_temperature(brought[others], index[others], weight=samples.weight[others])
-        )
+        own = part == k
+        found[own] = tempered(raw[own], cooled(seen & ~own), ratio[own])
     return Judged(
         codes=codes.astype(np.uint8),
         probabilities=found,
-        temperature=fit_temperature(brought[seen], index[seen], weight=samples.weight[seen]),
+        temperature=cooled(seen),
         counts=_counts(found[seen], index[seen], samples.group[seen], samples.weight[seen]),
         limits={f"{percent:g}": _limits(found[seen], index[seen], percent) for percent in _CONFIDENCE},
         held={f"{percent:g}": _held(found, index, part, samples.weight, percent) for percent in _CONFIDENCE},

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -140,16 +140,17 @@ def regular(
 def statistics(series: xr.Dataset, percentiles: Sequence[float] = (10, 25, 50, 75, 90)) -> xr.Dataset:
     """Percentiles over time of everything that changes, of what is valid: features that need no calendar."""
     names, values, valid = _stacked(series)
-    masked = np.where(valid[:, None], values, np.nan)
-    empty = ~np.isfinite(masked).any(axis=0)
-    masked[:, empty] = 0
-    found = np.nanpercentile(masked, list(percentiles), axis=0).astype(np.float32)
-    found[:, empty] = np.nan
-    made = {
-        f"{name}_p{rank:g}": (("y", "x"), found[i, k])
-        for k, name in enumerate(names)
-        for i, rank in enumerate(percentiles)
-    }
+    # Sorted, what is not valid comes last: of the others, a percentile lies between two of them.
+    rising = np.sort(np.where(valid[:, None] & np.isfinite(values), values, np.inf), axis=0)
+    count = np.isfinite(rising).sum(axis=0)
+    made: dict[str, Any] = {}
+    for rank in percentiles:
+        place = rank / 100 * np.maximum(count - 1, 0)
+        low = np.floor(place).astype(np.intp)
+        ends = [np.take_along_axis(rising, each[None], axis=0)[0] for each in (low, np.minimum(low + 1, count - 1))]
+        with np.errstate(invalid="ignore"):
+            found = np.where(count > 0, ends[0] + (place - low) * (ends[1] - ends[0]), np.nan).astype(np.float32)
+        made |= {f"{name}_p{rank:g}": (("y", "x"), found[k]) for k, name in enumerate(names)}
     still = {name: v for name, v in series.data_vars.items() if v.dims == ("y", "x")}
     return xr.Dataset({**still, **made}).assign(observations=(("y", "x"), valid.sum(axis=0).astype(np.float32)))
 

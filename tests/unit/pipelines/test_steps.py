@@ -78,6 +78,24 @@ def test_a_calendar_may_name_its_days_and_leave_the_ends_open() -> None:
         gs.run_chain(series(), [{"use": "regular", "first": "spring"}])
 
 
+def test_statistics_are_those_of_numpy_and_of_nothing_there_are_none() -> None:
+    rng = np.random.default_rng(3)
+    given = xr.Dataset(
+        {"B04": (("time", "y", "x"), rng.random((7, 3, 4), np.float32)),
+         "valid": (("time", "y", "x"), rng.random((7, 3, 4)) > 0.4)},
+        {"time": np.arange("2021-01-01", "2021-01-08", dtype="M8[D]").astype("M8[ns]")},
+    )  # fmt: skip
+    given.valid[:, 1, 1] = False
+    made = gs.run_chain(given, [{"use": "statistics", "percentiles": [10, 33, 75]}])
+    seen = given.B04.where(given.valid).values
+    assert np.isnan(made.B04_p33[1, 1])
+    seen[:, 1, 1] = 0
+    for rank in (10, 33, 75):
+        expected = np.nanpercentile(seen, rank, axis=0)
+        expected[1, 1] = np.nan
+        np.testing.assert_allclose(made[f"B04_p{rank}"], expected, atol=1e-6)
+
+
 def test_statistics_of_what_is_valid() -> None:
     made = gs.run_chain(series(), [{"use": "statistics", "percentiles": [0, 50, 100]}])
     assert made.B04_p50[0, 0] == pytest.approx(0.2)
