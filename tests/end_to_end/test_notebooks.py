@@ -76,7 +76,7 @@ def test_a_chain_of_steps_is_saved_so_that_it_can_be_read(
     monkeypatch.chdir(place)
     job = jobfile.load(ROOT / "jobs" / "land_cover.toml")
     text = jobfile.dumps(job)
-    assert '\n    { use = "indices", names = ["NDVI", "NDWI", "NORM"] },\n' in text
+    assert '\n    {use = "indices", names = ["NDVI", "NDWI", "NORM"]},\n' in text
     jobfile.save(job, tmp_path / "job.toml")
     assert jobfile.load(tmp_path / "job.toml") == job
     assert tomllib.loads(text)["model"]["options"] == {"iterations": 12, "leaves": 7}
