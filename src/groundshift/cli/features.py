@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
-from groundshift.cli.layout import Debug, Json, Quiet, examples
+from groundshift.cli.layout import Debug, Json, Quiet, Resume, Save, examples
 from groundshift.cli.options import explained
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
@@ -63,16 +63,6 @@ def _option(key: str, metavar: str = "", short: str = "", panel: str = "Stack") 
     return typer.Option(*flags, metavar=metavar or None, help=explained(_FIELDS[key]), rich_help_panel=panel)
 
 
-_SAVE = typer.Option(
-    "--save-config", metavar="JOB.TOML", help="Write the job as a file for groundshift run.", rich_help_panel=_RUN
-)
-_RESUME = typer.Option(
-    "--resume",
-    help="Go on where an interrupted run of this job was; that is done in any case.",
-    rich_help_panel=_RUN,
-)
-
-
 def features(
     *,
     scenes: Annotated[list[str], typer.Argument(metavar="SCENES...", help=explained(_FIELDS["input.scenes"]))],
@@ -108,11 +98,11 @@ def features(
     mask_classes: Annotated[str | None, _option("clouds.classes", "0,1,3,...", panel=_CLOUDS)] = None,
     cloud_dilation: Annotated[str | None, _option("clouds.cloud_dilation_m", "METRES", panel=_CLOUDS)] = None,
     shadow_dilation: Annotated[str | None, _option("clouds.shadow_dilation_m", "METRES", panel=_CLOUDS)] = None,
-    resume: Annotated[bool, _RESUME] = False,
+    resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
-    save_config: Annotated[str | None, _SAVE] = None,
+    save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,

@@ -10,7 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
-from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, examples
+from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, Resume, Save, examples
 from groundshift.cli.options import explained
 from groundshift.errors import ConfigError, UsageError
 from groundshift.execution.progress import progress
@@ -97,14 +97,6 @@ _CHAIN = typer.Option(
     help="Named steps from a series to features, and files with steps of your own. "
     "[default: granules of a day merged, NDVI, NDWI and norm, a calendar of 16 days]",
 )
-_SAVE = typer.Option(
-    "--save-config", metavar="JOB.TOML", help="Write the job as a file for groundshift run.", rich_help_panel=_RUN
-)
-_RESUME = typer.Option(
-    "--resume",
-    help="Go on where an interrupted run of this job was; that is done in any case.",
-    rich_help_panel=_RUN,
-)
 _NO_VERIFY = typer.Option("--no-verify", help="Do not verify checksums.", rich_help_panel=_READ)
 
 
@@ -133,11 +125,11 @@ def train(
     folds: Annotated[str | None, _option("splits.folds", "N", panel=_LEARN)] = None,
     block: Annotated[str | None, _option("splits.block_m", "METRES", panel=_LEARN)] = None,
     force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
-    resume: Annotated[bool, _RESUME] = False,
+    resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
-    save_config: Annotated[str | None, _SAVE] = None,
+    save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
@@ -200,11 +192,11 @@ def predict(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of another run.", rich_help_panel=_OUT)
     ] = False,
-    resume: Annotated[bool, _RESUME] = False,
+    resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
-    save_config: Annotated[str | None, _SAVE] = None,
+    save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,

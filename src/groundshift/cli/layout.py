@@ -92,3 +92,11 @@ Debug = typer.Option("--debug", help="Show where an error came from.", rich_help
 """Read from the command line by :func:`groundshift.cli.main.guarded`; declared here so that help knows it."""
 Quiet = typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel="Talking")
 Json = typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel="Talking")
+Save = typer.Option(
+    "--save-config", metavar="JOB.TOML", help="Write the job as a file for groundshift run.", rich_help_panel="Running"
+)
+Resume = typer.Option(
+    "--resume",
+    help="Go on where an interrupted run of this job was; that is done in any case.",
+    rich_help_panel="Running",
+)

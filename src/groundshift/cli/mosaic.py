@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
-from groundshift.cli.layout import Debug, Json, Quiet, examples
+from groundshift.cli.layout import Debug, Json, Quiet, Resume, Save, examples
 from groundshift.cli.options import explained
 from groundshift.errors import UsageError
 from groundshift.execution.progress import progress
@@ -67,16 +67,6 @@ _NO_OPINION = typer.Option(
     "--no-second-opinion", help="Believe the masks, whatever the other dates say.", rich_help_panel=_COMPOSE
 )
 
-_SAVE = typer.Option(
-    "--save-config", metavar="JOB.TOML", help="Write the job as a file for groundshift run.", rich_help_panel=_RUN
-)
-
-_RESUME = typer.Option(
-    "--resume",
-    help="Go on where an interrupted run of this job was; that is done in any case.",
-    rich_help_panel=_RUN,
-)
-
 
 def mosaic(
     *,
@@ -112,11 +102,11 @@ def mosaic(
     format: Annotated[str | None, _option("output.format", "COG|GTiff|...", panel=_OUT)] = None,
     eight_bit: Annotated[bool, _option("output.eight_bit", panel=_OUT)] = False,
     force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
-    resume: Annotated[bool, _RESUME] = False,
+    resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
-    save_config: Annotated[str | None, _SAVE] = None,
+    save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,
     quiet: Annotated[bool, Quiet] = False,
     debug: Annotated[bool, Debug] = False,
