@@ -72,11 +72,7 @@ class Run(Running[FeaturesJob]):
     @cached_property
     def area_px(self) -> int:
         """Pixels of the area of interest, or of the stack."""
-        shape = self.plan.window.shape
-        if self.plan.area is None:
-            return math.prod(shape)
-        parts = (vector.rasterise_mask(self.plan.area, self.plan.geobox, window) for window in blocks(shape, _ROWS))
-        return max(1, sum(int(part.sum()) for part in parts))
+        return running.area_px(self.plan.area, self.plan.geobox)
 
     def planes(self, name: str, count: int, shape: tuple[int, int], dtype: str) -> Planes:
         """Planes of this run, made, or found again after an interruption."""

@@ -24,7 +24,7 @@ from groundshift.execution import lock
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
-from groundshift.io import cog, opening, vector
+from groundshift.io import cog, opening
 from groundshift.io.atomic import sweep
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, pixel_size_m
@@ -86,11 +86,7 @@ class Run(Running[MosaicJob]):
     @cached_property
     def area_px(self) -> int:
         """Pixels of the area of interest, or of the mosaic."""
-        plan = self.plan
-        if plan.area is None:
-            return math.prod(self.shape)
-        parts = (vector.rasterise_mask(plan.area, plan.geobox, window) for window in blocks(self.shape, 512))
-        return max(1, sum(int(part.sum()) for part in parts))
+        return running.area_px(self.plan.area, self.plan.geobox)
 
     @property
     def step(self) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from odc.geo.geobox import GeoBox
 
 from groundshift import __version__
 from groundshift.errors import GroundshiftWarning, OutputError, StrictError
@@ -18,13 +21,18 @@ from groundshift.execution import memory
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Advance, Progress
+from groundshift.io import vector
 from groundshift.io.atomic import free_bytes
+from groundshift.model.grid import blocks
 from groundshift.model.scene import Checked, OpenOptions, Reader
 from groundshift.pipelines import ingest
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 WORK = ".groundshift-work"
 """Folder within that of the results, in which a run keeps what it needs."""
@@ -142,6 +150,14 @@ def identity(options: Sequence[object], readers: Sequence[Reader], bands: Sequen
             status = Path(text).stat()
             stamp.append({"file": text, "size": status.st_size, "mtime": status.st_mtime_ns})
     return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def area_px(area: BaseGeometry | None, geobox: GeoBox) -> int:
+    """Pixels of the area of interest, at least 1; without one, of the grid."""
+    shape = int(geobox.shape[0]), int(geobox.shape[1])
+    if area is None:
+        return math.prod(shape)
+    return max(1, sum(int(vector.rasterise_mask(area, geobox, window).sum()) for window in blocks(shape, 512)))
 
 
 def remove_other_work(work: Path) -> None:
