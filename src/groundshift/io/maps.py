@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from groundshift.errors import GridError, InputError, MissingInputError, ProductError
+from groundshift.errors import GridError, InputError, MissingInputError
 from groundshift.io.drivers import SUFFIXES, check_structure, geobox_of, opened
+from groundshift.io.vector_layer import read_layer
 from groundshift.io.warp import read_on_grid
 from groundshift.model.grid import blocks, crop, same_grid
 from groundshift.model.legend import NO_DATA
@@ -181,22 +182,12 @@ def _polygons(path: str, geobox: GeoBox) -> Layer:
 
 def _shapes(path: str, geobox: GeoBox) -> list[Any]:
     """The geometries of a vector file in the CRS of the map."""
-    import pyogrio
     import shapely
     from pyproj import Transformer
 
-    with open(path, "rb") as file:
-        if b"<OGRVRT" in file.read(4096):
-            raise ProductError(f"{path}: is a VRT, which is never read because it can name any file, convert it.")
-    errors = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError)
-    try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, columns=[], force_2d=True)
-    except errors as error:
-        raise ProductError(f"{path}: no polygons can be read from it ({str(error).splitlines()[0]}).") from error
-    if wkb is None:
-        raise InputError(f"{path}: is a table without geometries: expected polygons.")
-    if meta["crs"] is None:
+    crs, shapes, _ = read_layer(path, "polygons", columns=[])
+    if crs is None:
         raise GridError(f"{path}: has no coordinate system: write it again with one.")
-    forward = Transformer.from_crs(meta["crs"], geobox.crs.proj, always_xy=True)
+    forward = Transformer.from_crs(crs, geobox.crs.proj, always_xy=True)
     move = lambda xy: np.column_stack(forward.transform(xy[:, 0], xy[:, 1]))  # noqa: E731
-    return list(shapely.transform(shapely.from_wkb(wkb), move))
+    return list(shapely.transform(shapes, move))

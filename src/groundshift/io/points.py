@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from groundshift.errors import GridError, InputError, MissingInputError, ProductError
 from groundshift.io.atomic import write_text
+from groundshift.io.vector_layer import read_layer
 
 _LONLAT = "EPSG:4326"
 MAX_TABLE_BYTES = 2**28
@@ -67,27 +68,16 @@ def read_points(path: str) -> PointTable:
 
 
 def _read_vector(path: str) -> PointTable:
-    import pyogrio.raw
     import shapely
 
-    with open(path, "rb") as file:
-        if b"<OGRVRT" in file.read(4096):
-            raise ProductError(f"{path}: is a VRT, which is never read because it can name any file, convert it.")
-    errors = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError)
-    try:
-        meta, _, packed, fields = pyogrio.raw.read(path, force_2d=True)
-    except errors as error:
-        raise ProductError(f"{path}: no points can be read from it ({str(error).splitlines()[0]}).") from error
-    if packed is None:
-        raise InputError(f"{path}: is a table without geometries: expected points.")
-    shapes = shapely.from_wkb(packed)
+    crs, shapes, columns = read_layer(path, "points")
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     wrong = sorted({shape.geom_type for shape in shapes[there]} - {"Point"})
     if wrong:
         raise InputError(f"{path}: holds {', '.join(wrong)}: expected points, one a place.")
-    placed = np.where(there, shapes, None)
-    columns = dict(zip((str(name) for name in meta["fields"]), fields, strict=True))
-    return PointTable(path, shapely.get_x(placed), shapely.get_y(placed), meta["crs"], columns)
+    placed = shapes.copy()
+    placed[~there] = None
+    return PointTable(path, shapely.get_x(placed), shapely.get_y(placed), crs, columns)
 
 
 def _read_table(path: str) -> PointTable:

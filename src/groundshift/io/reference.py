@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -21,6 +20,7 @@ from groundshift.io.classmap import legend_in
 from groundshift.io.decode import decoding
 from groundshift.io.drivers import check_structure, geobox_of, opened
 from groundshift.io.maps import is_vector
+from groundshift.io.vector_layer import read_layer
 from groundshift.io.warp import read_on_grid
 from groundshift.model.grid import Window, crop
 from groundshift.model.legend import NO_DATA
@@ -155,9 +155,11 @@ def _array(path: str, geobox: GeoBox) -> ClassArray:
 def _polygons(path: str, geobox: GeoBox, field: str | None) -> Polygons:
     if geobox.crs is None:
         raise GridError(f"{path}: polygons cannot be laid on images without georeference: give a raster.")
-    crs, shapes, columns = read_features(path)
+    crs, shapes, columns = read_layer(path, "polygons")
     if crs is None:
         raise GridError(f"{path}: has no coordinate system: write it again with one.")
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    shapes, columns = shapes[there], {each: values[there] for each, values in columns.items()}
     name = _class_field(path, columns, field)
     forward = Transformer.from_crs(crs, geobox.crs.proj, always_xy=True)
     placed = shapely.transform(shapes, lambda xy: np.column_stack(forward.transform(xy[:, 0], xy[:, 1])))
@@ -170,32 +172,6 @@ def _polygons(path: str, geobox: GeoBox, field: str | None) -> Polygons:
         raise GridError(f"{path}: none of its {len(placed)} polygons lies within the images.")
     chosen = shapely.to_wkb(placed[inside])
     return Polygons(tuple(chosen), tuple(int(code) for code in codes[inside]), classes, geobox)
-
-
-def read_features(path: str) -> tuple[str | None, NDArray[np.object_], dict[str, NDArray[np.generic]]]:
-    """CRS, geometries and columns of the first layer of a vector file; features without geometry are left out.
-
-    Raises:
-        ProductError: it cannot be read.
-        InputError: it is a table without geometries.
-    """
-    with open(path, "rb") as stream:
-        if b"<OGRVRT" in stream.read(4096):
-            raise ProductError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
-    errors = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError, ValueError)
-    try:
-        meta, _, packed, columns = pyogrio.raw.read(path, force_2d=True)
-    except errors as error:
-        raise ProductError(f"{path}: cannot be read as a vector file ({str(error).splitlines()[0]}).") from error
-    if packed is None:
-        raise InputError(f"{path}: is a table without geometries: expected polygons or points.")
-    shapes = shapely.from_wkb(packed)
-    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    return (
-        meta["crs"],
-        shapes[there],
-        {str(name): np.asarray(values)[there] for name, values in zip(meta["fields"], columns, strict=True)},
-    )
 
 
 def coded(

@@ -27,6 +27,7 @@ from shapely.geometry.base import BaseGeometry
 
 from groundshift.errors import GridError, InputError, MissingInputError, OutputError, UsageError
 from groundshift.io.atomic import atomic
+from groundshift.io.vector_layer import names_files
 from groundshift.model.grid import Window, crop
 from groundshift.model.legend import NO_CHANGE, NO_DATA
 from groundshift.numerics.regions import label
@@ -389,10 +390,8 @@ def _check_vector(path: str, missing: str) -> None:
     file = Path(path)
     if not file.exists():
         raise MissingInputError(missing)
-    if file.is_file():
-        with file.open("rb") as stream:
-            if b"<OGRVRT" in stream.read(4096):
-                raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
+    if file.is_file() and names_files(path):
+        raise InputError(f"{path}: is a VRT, which is never read because it can name any file: convert it.")
 
 
 def _unreadable(path: str, error: Exception) -> InputError:
