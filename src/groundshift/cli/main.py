@@ -95,8 +95,7 @@ def _told(error: BaseException, name: str, debug: bool) -> int:
         # The reader of our output has left; what was to be done is done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    # Within compiled code Python wraps an interruption into a SystemError.
-    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+    if _interrupted(error):
         return INTERRUPTED
     if type(error).__name__ == "Abort":
         return INTERRUPTED
@@ -110,6 +109,17 @@ def _told(error: BaseException, name: str, debug: bool) -> int:
     for sentence in sentences:
         _complain(f"{name}: error: {sentence}")
     return code
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Is an interruption what it began with? Compiled code wraps one into a SystemError, at times into two."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _sentences(error: BaseException, name: str) -> tuple[int, list[str]]:
