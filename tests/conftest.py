@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from groundshift.model.bands import BANDS
+# Several tests run at a time, each with processes of its own, on as many cores: threads of the linear algebra would
+# mostly wait for each other (tall, narrow matrices cost 40 times the processor time). Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Hundreds of fresh interpreters are started; each would compile every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+import numpy as np  # noqa: E402
+
+from groundshift.model.bands import BANDS  # noqa: E402
 
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
