@@ -16,9 +16,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Hundreds of fresh interpreters are started; each would compile every module again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from groundshift.model.bands import BANDS  # noqa: E402
+from groundshift.model.bands import BANDS
 
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"
 

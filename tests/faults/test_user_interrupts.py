@@ -60,6 +60,11 @@ def _start(command: list[str], out: Path) -> subprocess.Popen[str]:
     )
 
 
+def _hardly_begun(err: str) -> bool:
+    """Python was still importing what runs a module, and leaves with code 1 then; not a line of ours had been read."""
+    return "groundshift" not in err and ("import runpy" in err or "import the site module" in err)
+
+
 def _pixels(folder: Path) -> dict[str, bytes]:
     """Every finished raster; one that is there must be complete."""
     found = {}
@@ -97,7 +102,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_half_and_the_next_run_completes(
         time.sleep(takes * (moment + draw.random()) / MOMENTS)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
-        assert process.returncode in (0, 130, -signal.SIGINT), err
+        assert process.returncode in (0, 130, -signal.SIGINT) or _hardly_begun(err), err
         if process.returncode == 130:
             stopped += 1
             assert "interrupted" in err

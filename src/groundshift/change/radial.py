@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 Float64 = NDArray[np.float64]
 
@@ -93,6 +93,8 @@ def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 
     Below bin ``since`` only how many there are counts. ``reach`` is how far from the start the search looks first. The
     normal law is taken unless finite nu is better by more than half the logarithm of the count (Schwarz 1978).
     """
+    from scipy import optimize
+
     seen = np.flatnonzero(counts[:upto])
     if seen.size < 3:
         return start

@@ -22,9 +22,12 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 INTERRUPTED = 130
@@ -32,7 +35,7 @@ INTERRUPTED = 130
 
 def run() -> NoReturn:
     """Run ``groundshift`` on the arguments of the process."""
-    sys.exit(guarded(_groundshift, sys.argv[1:], "groundshift"))
+    sys.exit(guarded(_groundshift, sys.argv[1:], "groundshift", leaving=True))
 
 
 def _groundshift(argv: Sequence[str]) -> int:
@@ -43,14 +46,31 @@ def _groundshift(argv: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: str) -> int:
+def guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: str, *, leaving: bool = False) -> int:
     """Run a command and return its exit code; whatever it raises is told on stderr.
 
     Args:
         command: takes the arguments, returns an exit code.
         argv: the arguments.
         name: what messages begin with.
+        leaving: the process ends with it; Ctrl-C is no longer heeded then.
     """
+    ctrl_c = _CtrlC()
+    try:
+        code = _outcome(command, argv, name, ctrl_c)
+        if code == INTERRUPTED:
+            again = shlex.join([name, *argv])
+            _complain(f"{name}: interrupted; no half-written file was left. Run it again with:\n{again}")
+            # Python remembers a KeyboardInterrupt out of an exec, of a dataclass for one, and would die of SIGINT; a new
+            # one makes it forget.
+            exec("")
+    finally:
+        if not leaving:
+            ctrl_c.restore()
+    return code
+
+
+def _outcome(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: str, ctrl_c: _CtrlC) -> int:
     options = argv[: argv.index("--")] if "--" in argv else argv
     debug = "--debug" in options
     try:
@@ -61,13 +81,38 @@ def guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: 
             _settle_environment()
             code = command(argv)
             sys.stdout.flush()
+        ctrl_c.ignore()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        code = _told(error, name, debug)
-    if code == INTERRUPTED:
-        _complain(
-            f"{name}: interrupted; no half-written file was left. Run it again with:\n{shlex.join([name, *argv])}"
-        )
+        ctrl_c.ignore()
+        code = _told(error, name, debug, ctrl_c.pressed)
     return code
+
+
+class _CtrlC:
+    """Heeds Ctrl-C as Python does, and remembers it: compiled code can make anything of a KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._before = signal.getsignal(signal.SIGINT)
+        # Another handler, or none in the background of a shell, is somebody's will.
+        default = self._before is signal.default_int_handler
+        self._ours = default and threading.current_thread() is threading.main_thread()
+        if self._ours:
+            signal.signal(signal.SIGINT, self._heed)
+
+    def _heed(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """The rest takes a moment, and may not be cut short."""
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def restore(self) -> None:
+        """Leave it to whom it was left before."""
+        if self._ours:
+            signal.signal(signal.SIGINT, self._before)
 
 
 def _tolerant_streams() -> None:
@@ -78,19 +123,21 @@ def _tolerant_streams() -> None:
 
 
 def _settle_environment() -> None:
-    """Take back what libraries read from the environment while they are imported, and fail on."""
+    """Settle what libraries read from the environment while they are imported: take back what they fail on."""
     # typer's own help is not used, and any other value than yes or no ends its import
     os.environ["TYPER_USE_RICH"] = "0"
     # nothing here fetches grids of PROJ from the network, and any other value than yes or no ends the import of pyproj
     os.environ["PROJ_NETWORK"] = "OFF"
+    # matrices here are tall and narrow: threads would wait for each other, and make other sums on other machines
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for name in ("PROJ_DATA", "PROJ_LIB"):
         # left over from another installation: without its database no coordinate system is known
         if name in os.environ and not os.path.isfile(os.path.join(os.environ[name], "proj.db")):
             del os.environ[name]
 
 
-def _told(error: BaseException, name: str, debug: bool) -> int:
-    """Say on stderr what went wrong; return the exit code."""
+def _told(error: BaseException, name: str, debug: bool, pressed: bool) -> int:
+    """Say on stderr what went wrong; return the exit code. What nobody foresaw comes of Ctrl-C, if that was pressed."""
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         # The reader of our output has left; what was to be done is done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -106,6 +153,8 @@ def _told(error: BaseException, name: str, debug: bool) -> int:
 
         traceback.print_exception(error)
     code, sentences = _sentences(error, name)
+    if code == 1 and pressed:
+        return INTERRUPTED
     for sentence in sentences:
         _complain(f"{name}: error: {sentence}")
     return code

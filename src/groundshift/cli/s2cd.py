@@ -191,4 +191,4 @@ def _s2cd(argv: Sequence[str]) -> int:
 
 def run() -> NoReturn:
     """Run ``S2-CD`` on the arguments of the process."""
-    sys.exit(guarded(_s2cd, sys.argv[1:], "S2-CD"))
+    sys.exit(guarded(_s2cd, sys.argv[1:], "S2-CD", leaving=True))

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
 
 from groundshift.errors import InputError, UsageError
 
@@ -314,6 +312,9 @@ def _potentials(
 
     Summing the normal equations over a connected part leaves sum a (u - home) = 0: the prior is the anchor.
     """
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     n = area.size
     pull = prior * np.maximum(area / max(area.mean(), 1.0), 1e-6)
     i, j = np.array(pairs, np.intp).reshape(-1, 2).T

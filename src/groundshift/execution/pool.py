@@ -281,12 +281,17 @@ class Pool:
     def _hire(self) -> _Worker:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "groundshift.execution.worker"],
-                stdin=theirs.fileno(),
-                stdout=2,
-                env=_environment(),
-            )
+            # One that has hardly begun would die of Ctrl-C with a traceback; it lets it in as soon as it ignores it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "groundshift.execution.worker"],
+                    stdin=theirs.fileno(),
+                    stdout=2,
+                    env=_environment(),
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             channel: channels.Connection[Any, Any] = channels.Connection(ours.detach())
         with contextlib.suppress(OSError):
             channel.send((self._address_space, self._imports))

@@ -30,6 +30,7 @@ _IDLE_S = 0.05
 def main() -> None:
     """Serve until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Standard input is the socket; give it another number, so that nothing reads from it by accident.
     connection: Connection[Any, Any] = Connection(os.dup(0))
     with open(os.devnull) as nothing:

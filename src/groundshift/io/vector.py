@@ -21,8 +21,6 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
 from groundshift.errors import GridError, InputError, MissingInputError, OutputError, UsageError
@@ -600,6 +598,9 @@ def join(
         columns: of the whole grid.
         corners: regions that meet at a corner only are joined too.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     shifted = [rim + np.array([[0], [start], [0]]) for rim, start in zip(rims, starts, strict=False)]
     rim = np.concatenate(shifted, axis=1)
     index, region, code = rim[:, np.argsort(rim[0], kind="stable")]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from groundshift.errors import InputError
 
@@ -77,6 +76,8 @@ def fit_temperature(
             f"probabilities of shape {probabilities.shape} for {len(labels)} labels: expected a row for each label "
             "and a column for each class."
         )
+    from scipy import optimize
+
     scores = _logarithm(probabilities)
     shift = 0.0 if ratio is None else _logarithm(ratio)
     rows = np.arange(len(labels))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, special
+from scipy import special
 
 from groundshift.change import irmad, noise, polar, regions
 from groundshift.change import nochange as law_of_no_change
@@ -21,9 +22,11 @@ from groundshift.change.statistic import Statistic
 from groundshift.errors import GroundshiftWarning, NoDataError
 from groundshift.model.grid import Window
 from groundshift.numerics.robust import McdOptions, mcd, median_mad
-from groundshift.pipelines.job import DetectSection, KindsSection, NormaliseSection
 from groundshift.radiometry import normalise
 from groundshift.radiometry.normalise import Normalisation, NormaliseOptions
+
+if TYPE_CHECKING:
+    from groundshift.pipelines.job import DetectSection, KindsSection, NormaliseSection
 
 GROWTH_M = 20.0
 """Length over which a region grows into its soft rim; at least two pixels."""
@@ -286,6 +289,8 @@ def _changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool
 
 def _beyond(changed: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What is valid and not within two pixels of a change."""
+    from scipy import ndimage
+
     near: NDArray[np.bool_] = ndimage.binary_dilation(changed, np.ones((3, 3), bool), _MARGIN_PX)
     return valid & ~near
 

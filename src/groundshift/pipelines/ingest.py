@@ -24,12 +24,13 @@ from groundshift.model.grid import Window, crop, offset_px, pixel_size_m, same_g
 from groundshift.model.scene import Checked, Reader, Scene
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines.fitting import Block
-from groundshift.pipelines.job import MaskSection
 from groundshift.pipelines.scene_mask import SceneMask
 from groundshift.radiometry.reflectance import EMPTY, SATURATED, USABLE, from_stored
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+    from groundshift.pipelines.job import MaskSection
 
 _ROWS = 1024
 """Rows of a unit of work: a row of JPEG 2000 tiles of a 10 m band."""

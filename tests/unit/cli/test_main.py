@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from groundshift import __version__
+from groundshift.cli import main
 from groundshift.cli.main import guarded
+from groundshift.errors import OutputError
 
 from .conftest import Recorded
 
@@ -89,6 +93,57 @@ def test_an_interruption_within_compiled_code_is_one_too(capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "interrupted" in said
     assert "bug" not in said
+
+
+def test_whatever_becomes_of_ctrl_c_on_its_way_up_it_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    heeds = signal.getsignal(signal.SIGINT)
+
+    def command(_: object) -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("no trace of it is left")
+
+    assert guarded(command, ["change", "A", "B"], "groundshift") == 130
+    assert "bug" not in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is heeds
+
+
+def test_what_was_foreseen_is_told_after_ctrl_c_too(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(_: object) -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise OutputError("the disk is full.")
+
+    assert guarded(command, ["change", "A", "B"], "groundshift") == 73
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_does_not_cut_the_end_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complain = main._complain
+
+    def again(text: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        complain(text)
+
+    monkeypatch.setattr(main, "_complain", again)
+
+    def command(_: object) -> int:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on")
+
+    assert guarded(command, ["change", "A", "B"], "groundshift") == 130
+    assert "Run it again with" in capsys.readouterr().err
+
+
+def test_an_interruption_while_a_class_is_made_ends_with_its_code_too(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(
+        "import sys\nfrom groundshift.cli.main import guarded\n"
+        "sys.exit(guarded(lambda _: exec('raise KeyboardInterrupt'), [], 'groundshift', leaving=True))\n"
+    )
+    found = subprocess.run([sys.executable, "-m", "ends"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (found.returncode, "interrupted" in found.stderr) == (130, True)
 
 
 def test_a_warning_of_a_library_is_not_shown(
