@@ -61,8 +61,8 @@ def guarded(command: Callable[[Sequence[str]], int], argv: Sequence[str], name: 
         if code == INTERRUPTED:
             again = shlex.join([name, *argv])
             _complain(f"{name}: interrupted; no half-written file was left. Run it again with:\n{again}")
-            # Python remembers a KeyboardInterrupt out of an exec, of a dataclass for one, and would die of SIGINT; a new
-            # one makes it forget.
+            # Python remembers a KeyboardInterrupt out of an exec (of a dataclass, say) and would die of SIGINT: it
+            # forgets it over another.
             exec("")
     finally:
         if not leaving:
