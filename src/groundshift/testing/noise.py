@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def hashed(seed, y, x):  # type: ignore[no-untyped-def]
     """64 random bits of a lattice node (the finaliser of SplitMix64 over the mixed coordinates)."""
     h = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
@@ -25,13 +25,13 @@ def hashed(seed, y, x):  # type: ignore[no-untyped-def]
     return h ^ (h >> np.uint64(31))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def uniform(seed, y, x):  # type: ignore[no-untyped-def]
     """Uniform number in [0, 1) of a lattice node."""
     return np.float64(hashed(seed, y, x) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def normal(seed, y, x):  # type: ignore[no-untyped-def]
     """Standard normal number of a lattice node (Box and Muller 1958)."""
     h = hashed(seed, y, x)
