@@ -15,6 +15,7 @@ import pytest
 import rasterio
 import shapely
 from scipy import ndimage
+from threadpoolctl import threadpool_limits
 
 import groundshift as gs
 from groundshift.errors import StrictError, UsageError
@@ -62,7 +63,9 @@ def result(safe_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.usefixtures("quick")
 def test_without_processes_the_result_is_the_same(result: Path, safe_pair: tuple[Path, Path], tmp_path: Path) -> None:
-    gs.detect_changes(*safe_pair, tmp_path)
+    # With two threads, as without the setting of conftest.py; workers have one.
+    with threadpool_limits(2):
+        gs.detect_changes(*safe_pair, tmp_path)
     same(tmp_path, result)
 
 
