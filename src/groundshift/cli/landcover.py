@@ -72,6 +72,7 @@ PREDICT_FLAGS = {
     **_READING,
     "model.path": "MODEL",
     "model.prior": "--prior",
+    "model.modules": "--steps",
     "smooth.method": "--smooth",
     "smooth.min_area": "--min-area",
     "output.outdir": "--out",
@@ -183,6 +184,7 @@ def predict(
     no_verify: Annotated[bool, _NO_VERIFY] = False,
     aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
     clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
+    steps: Annotated[list[str] | None, _option("model.modules", "FILE.PY")] = None,
     prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_OUT)] = None,
     smooth: Annotated[str | None, _option("smooth.method", "bilateral|bayes|majority|none", panel=_OUT)] = None,
     min_area: Annotated[str | None, _option("smooth.min_area", "M2", panel=_OUT)] = None,
@@ -206,7 +208,7 @@ def predict(
     Features are made as the model's were; a model that is given other features says which.
     """
     given = _given(locals(), PREDICT_FLAGS)
-    given |= {"model.path": model, "smooth.method": smooth, "output.outdir": out}
+    given |= {"model.path": model, "model.modules": steps, "smooth.method": smooth, "output.outdir": out}
     job = jobfile.make(PredictJob, given, lambda key: PREDICT_FLAGS.get(key, key), UsageError)
     if save_config is not None:
         jobfile.save(job, save_config)

@@ -146,6 +146,8 @@ class ModelRefSection(Section):
     """Folder that groundshift landcover train wrote."""
     prior: str | None = None
     """Shares of the classes in the area, as name=share,name=share; none: as the model saw them."""
+    modules: tuple[str, ...] = ()
+    """Python file with the steps of your own that the model was trained with: a model never brings a program along."""
 
 
 class PredictJob(Section):

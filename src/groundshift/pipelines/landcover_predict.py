@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift import __version__
-from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, OutputError, StrictError, UsageError
+from groundshift.errors import (
+    CloudWarning,
+    GroundshiftWarning,
+    InputError,
+    OutputError,
+    ProductError,
+    StrictError,
+    UsageError,
+)
 from groundshift.execution import lock, memory
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
@@ -125,7 +133,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
             "output": job.output.model_copy(update={"format": cog.check_driver(job.output.format, "uint8", 1)}),
         }
     )
-    modules = tuple(card.chain.get("modules", ()))
+    modules = _own_steps(job, card)
     steps.load(modules)
     digest = hashlib.sha256(weights).hexdigest()
     wanted = Wanted(chain=Chain.of(card.chain.get("steps", ())), modules=modules, names=card.features)
@@ -175,6 +183,32 @@ def _check(job: PredictJob, card: ModelCard) -> None:
         raise InputError(f"{job.model.path} was trained on a stack of features, not on a series: give it with --stack.")
 
 
+def _own_steps(job: PredictJob, card: ModelCard) -> tuple[str, ...]:
+    """Files of steps that the user names, the model's among them: what only the model names is never run.
+
+    Raises:
+        UsageError: the model was trained with steps of a file that the user does not name.
+        InputError: the user names another one.
+        ProductError: the model does not tell their names and checksums.
+    """
+    given = {steps.digest(text) for text in job.model.modules}
+    try:
+        missing = [str(each["file"]) for each in card.chain.get("modules", ()) if each["sha256"] not in given]
+    except (TypeError, KeyError) as error:
+        raise ProductError(f"{job.model.path}: does not tell the files of its steps; train it again.") from error
+    if missing and not given:
+        raise UsageError(
+            f"{job.model.path} was trained with steps of {', '.join(missing)}, a program, which a model cannot run by "
+            "itself: look into that file, and name it with --steps."
+        )
+    if missing:
+        raise InputError(
+            f"{', '.join(job.model.modules)}: is not the file {', '.join(missing)} that {job.model.path} was trained "
+            "with (another SHA-256): name that one, or train again."
+        )
+    return job.model.modules
+
+
 def _check_space(state: State) -> None:
     """A map that cannot end is better not begun.
 
@@ -201,15 +235,16 @@ def _identity(job: PredictJob, card: ModelCard, weights: str) -> str:
         if patches.is_patch(str(folder)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    modules = [hashlib.sha256(Path(text).read_bytes()).hexdigest() for text in card.chain.get("modules", ())]
+    modules = [steps.digest(text) for text in job.model.modules]
     facts = [__version__, plain, job.output.confidence, asdict(card), weights, stamp, modules]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _as_trained(card: ModelCard) -> dict[str, Any]:
-    """The grid of a series as it was in training."""
+    """The grid of a series as it was in training: these two, whatever else a model may say."""
     grid = card.chain.get("grid") or {}
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in grid.items()}
+    known = {key: grid[key] for key in ("bands", "resolution") if key in grid}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
 
 def _shares(prior: str | None, card: ModelCard) -> tuple[float, ...]:

@@ -49,10 +49,8 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     progress = progress or Silent()
     out = Path(job.output.out)
     models.check_target(out, force=job.output.force)
-    # A model is used from other folders than the one that it was trained in.
-    modules = tuple(str(Path(text).resolve()) for text in job.chain.modules)
-    job = job.model_copy(update={"chain": job.chain.model_copy(update={"modules": modules})})
-    steps.load(modules)
+    modules = job.chain.modules
+    known = steps.load(modules)
     chain, workers = Chain.of(job.chain.steps), job.run.workers or os.cpu_count() or 1
     options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
     classifier = classifiers.classifier(job.model.kind, **options)
@@ -78,7 +76,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
             odd = tuple(_odd(sampled, without))
             if odd and job.run.strict:
                 raise StrictError(f"{odd[0].name}: {odd[0]} (an error because of --strict)")
-            summary = _saved(job, source, drawn, sampled, classifier, judged)
+            summary = _saved(job, source, known, drawn, sampled, classifier, judged)
         except (KeyboardInterrupt, WorkerDied):
             # What is read stays for the next run of the same job.
             kept = True
@@ -90,7 +88,13 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
 
 
 def _saved(
-    job: TrainJob, source: Source, drawn: Drawn, sampled: Dealt, classifier: Classifier, judged: Judged
+    job: TrainJob,
+    source: Source,
+    modules: Sequence[dict[str, str]],
+    drawn: Drawn,
+    sampled: Dealt,
+    classifier: Classifier,
+    judged: Judged,
 ) -> dict[str, Any]:
     names = tuple(sampled.classes.values())
     figures = landcover_judge.report(judged, sampled.table, names)
@@ -111,7 +115,7 @@ def _saved(
         names,
         temperature=judged.temperature,
         bands=source.bands,
-        chain={"steps": source.chain.plain(), "modules": list(job.chain.modules), "grid": _grid(job)},
+        chain={"steps": source.chain.plain(), "modules": list(modules), "grid": _grid(job)},
         report=report,
     )
     folder = models.save(job.output.out, card, classifier.weights_, force=job.output.force)
