@@ -14,6 +14,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import scipy
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -21,8 +22,6 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from shapely.geometry.base import BaseGeometry
 
 from groundshift.errors import GridError, InputError, MissingInputError, OutputError, UsageError
@@ -612,8 +611,8 @@ def join(
         pairs.append(np.stack([region[touch], region[at[touch]]]))
     a, b = np.concatenate(pairs, axis=1)
     total = int(starts[-1])
-    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(total, total))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    graph = scipy.sparse.coo_array((np.ones(len(a), bool), (a, b)), shape=(total, total))
+    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def unions(

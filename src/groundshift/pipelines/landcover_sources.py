@@ -12,13 +12,13 @@ from groundshift.execution.progress import Progress
 from groundshift.io.stackfile import open_stack
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import Chain, Link
-from groundshift.landcover.classifiers import Classifier, TempCnn
 from groundshift.model.scene import Checked, Scene
 from groundshift.pipelines import patches, scene_series, series
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.series import Features, SeriesFeatures, StackFeatures
 
 if TYPE_CHECKING:
+    from groundshift.landcover.classifiers import Classifier
     from groundshift.pipelines.mosaic import Run
 
 
@@ -85,7 +85,7 @@ def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
     Raises:
         InputError: the features are no series on one calendar.
     """
-    if not isinstance(classifier, TempCnn):
+    if classifier.kind != "tempcnn":
         return source, classifier
     names, dates = chains.calendar_of(source.features.names)
     if dates < 2:

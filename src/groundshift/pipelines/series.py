@@ -6,7 +6,7 @@ Where the series is a list of scenes they are read to planes first, as for a mos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import xarray as xr
@@ -19,9 +19,11 @@ from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import VALID, Chain
 from groundshift.model.grid import Window
 from groundshift.pipelines import steps
-from groundshift.pipelines.mosaic_layers import LayerStack, filled
 from groundshift.pipelines.steps import FRACTION
 from groundshift.radiometry.reflectance import USABLE
+
+if TYPE_CHECKING:
+    from groundshift.pipelines.mosaic_layers import LayerStack
 
 _COPIES = 4
 """Of a series and its features, that are held at once while a chain works."""
@@ -77,6 +79,8 @@ class SceneSeries:
 
     def read(self, window: Window) -> xr.Dataset:
         """See :class:`Series`; reflectance."""
+        from groundshift.pipelines.mosaic_layers import filled
+
         values, codes = filled(self.layers, window, len(self.bands))
         moving = {band: (("time", "y", "x"), values[:, k]) for k, band in enumerate(self.bands)}
         moving[VALID] = (("time", "y", "x"), codes == USABLE)
