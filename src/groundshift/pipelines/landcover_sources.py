@@ -65,10 +65,10 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
     chain, modules = wanted.chain, wanted.modules
     if len(job.input.scenes) == 1 and patches.is_patch(job.input.scenes[0]):
         patch = patches.open_patch(job.input.scenes[0], job.grid.bands)
-        return Source(features=series.of_series(patch, chain, modules), chain=chain, bands=patch.bands)
+        return Source(features=series.of_series(patch, chain, modules, pool), chain=chain, bands=patch.bands)
     found, run = scene_series.read(job, outdir, pool, progress)
     return Source(
-        features=series.of_series(found, chain, modules),
+        features=series.of_series(found, chain, modules, pool),
         chain=chain,
         bands=found.bands,
         inputs=[(layer.scene, checked) for layer, checked in zip(run.plan.layers, run.checked, strict=True)],

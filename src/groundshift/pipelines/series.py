@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import InputError, NoDataError
+from groundshift.execution.pool import Pool
 from groundshift.io.stackfile import StackFile
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import VALID, Chain
@@ -133,18 +134,41 @@ class StackFeatures:
         return values, seen
 
 
-def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = ()) -> SeriesFeatures:
+def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = (), pool: Pool | None = None) -> SeriesFeatures:
     """Features of a series; their names are those that the chain gives the first pixels.
+
+    Args:
+        series: of the images.
+        chain: that makes features of them.
+        modules: Python files with steps of the chain.
+        pool: that tries the chain, so that this process need not load what its kernels need; None: it is tried here.
 
     Raises:
         ConfigError, InputError: a step cannot do what it is asked for.
     """
-    rows, columns = series.geobox.shape
-    reach = 2 * chain.halo_px + 1
-    part = series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns))))
-    names, values = chains.features(chain(part))
+    first = _First(series, chain, modules)
+    names, taken = pool.run(_tried, [first], describe=lambda _: "trying the chain")[0] if pool else _tried(first)
+    return SeriesFeatures(series, chain, modules, names, series.geobox, taken)
+
+
+@dataclass(frozen=True, eq=False)
+class _First:
+    """The first pixels of a series, on which a chain is tried."""
+
+    series: Series
+    chain: Chain
+    modules: tuple[str, ...]
+
+
+def _tried(work: _First) -> tuple[tuple[str, ...], int]:
+    """Names of the features, and the memory that a pixel takes while they are made. A task for a worker."""
+    steps.load(work.modules)
+    rows, columns = work.series.geobox.shape
+    reach = 2 * work.chain.halo_px + 1
+    part = work.series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns))))
+    names, values = chains.features(work.chain(part))
     taken = _COPIES * part.nbytes // max(1, part.sizes["y"] * part.sizes["x"]) + _COPIES * values.shape[0] * 4
-    return SeriesFeatures(series, chain, modules, names, series.geobox, int(taken))
+    return names, int(taken)
 
 
 def of_stack(stack: StackFile, names: tuple[str, ...] | None = None) -> StackFeatures:

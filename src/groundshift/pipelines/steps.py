@@ -102,7 +102,12 @@ def indices(series: xr.Dataset, names: Sequence[str] = ("NDVI", "NDWI", "NORM"))
     for name in names:
         index = registry.find(name)
         require(series, index.bands, f"indices ({name})")
-        made[index.name] = (_BANDWISE, registry.compute(name, {band: _values(series, band) for band in index.bands}))
+        bands = {band: _values(series, band) for band in index.bands}
+        # Date by date, what is in between stays in the cache of the processor.
+        dates = (
+            registry.compute(name, dict(zip(bands, one, strict=True))) for one in zip(*bands.values(), strict=True)
+        )
+        made[index.name] = (_BANDWISE, np.stack(list(dates)))
     return series.assign(made)
 
 
