@@ -121,7 +121,7 @@ def train(
     erode: Annotated[str | None, _option("samples.erode_px", "PIXELS", panel=_LEARN)] = None,
     per_class: Annotated[str | None, _option("samples.per_class", "N", panel=_LEARN)] = None,
     seed: Annotated[str | None, _option("samples.seed", "N", panel=_LEARN)] = None,
-    model: Annotated[str | None, _option("model.kind", "mlp|lightgbm|rf|knn|tempcnn", panel=_LEARN)] = None,
+    model: Annotated[str | None, _option("model.kind", "auto|mlp|lightgbm|rf|knn|tempcnn", panel=_LEARN)] = None,
     splits: Annotated[str | None, _option("splits.kind", "auto|polygon|block|knndm|random", panel=_LEARN)] = None,
     folds: Annotated[str | None, _option("splits.folds", "N", panel=_LEARN)] = None,
     block: Annotated[str | None, _option("splits.block_m", "METRES", panel=_LEARN)] = None,
@@ -169,7 +169,9 @@ def execute_train(job: TrainJob, *, as_json: bool, quiet: bool) -> None:
         parts = f"{summary['splits']['folds']} parts by {summary['splits']['kind']}"
         print(f"where it has not been ({parts}): {_percent(found, 'overall_accuracy')} of the pixels right,")
         print(f"macro F1 {_percent(found, 'macro_f1')}, calibration error {found['calibration_error']:.3f}")
-        print(f"model: {summary['model']} ({summary['features']} features)")
+        tried = ", ".join(f"{each['kind']} {100 * each['macro_f1']:.1f} %" for each in summary["candidates"])
+        told = f"; macro F1 of those tried: {tried}" if len(summary["candidates"]) > 1 else ""
+        print(f"model: {summary['model']} ({summary['kind']}, {summary['features']} features{told})")
 
 
 @app.command(cls=Command, epilog=PREDICT_EXAMPLES, short_help="Make a map.")

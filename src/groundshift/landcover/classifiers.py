@@ -391,8 +391,11 @@ CLASSIFIERS: dict[str, type[Classifier]] = {
     one.kind: one for one in (LightGbm, RandomForest, NearestNeighbours, Perceptron, TempCnn)
 }
 
-DEFAULT = "mlp"
-"""The most accurate where regions are left out, on the mean of the tables of ``benchmarks/landcover_tables.py``."""
+DEFAULT = "auto"
+"""That one of :data:`CANDIDATES` that does best on the parts that samples are dealt into."""
+CANDIDATES = ("mlp", "rf")
+"""Of the default: on many samples of many places a network is mostly the best, on a few polygons a forest. Both are
+soon trained and fast to use."""
 
 
 def classifier(kind: str, **options: Any) -> Classifier:
@@ -412,6 +415,25 @@ def classifier(kind: str, **options: Any) -> Classifier:
     if unknown:
         raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {', '.join(known)}.")
     return CLASSIFIERS[kind](**options)
+
+
+def candidates(kind: str, **options: Any) -> tuple[Classifier, ...]:
+    """Return the classifiers that a name stands for, not yet trained: :data:`CANDIDATES` for ``auto``, else one.
+
+    Raises:
+        UsageError: there is none of that name, or none of them has such an option.
+    """
+    if kind != DEFAULT:
+        return (classifier(kind, **options),)
+    known = {each: CLASSIFIERS[each]().get_params() for each in CANDIDATES}
+    unknown = [name for name in options if not any(name in params for params in known.values())]
+    if unknown:
+        told = "; ".join(f"{each}: {', '.join(params)}" for each, params in known.items())
+        raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {told}.")
+    return tuple(
+        classifier(each, **{name: value for name, value in options.items() if name in params})
+        for each, params in known.items()
+    )
 
 
 def check_trainable(kind: str) -> None:

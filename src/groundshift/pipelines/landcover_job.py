@@ -72,11 +72,11 @@ class SamplesSection(Section):
 class ModelSection(Section):
     """The classifier."""
 
-    kind: Literal["mlp", "lightgbm", "rf", "knn", "tempcnn"] = "mlp"
-    """mlp (a small network: the best on three real tables, where it had not been), lightgbm, rf (random forest), knn,
-    tempcnn (needs the extra [train])."""
+    kind: Literal["auto", "mlp", "lightgbm", "rf", "knn", "tempcnn"] = "auto"
+    """mlp (a small network), lightgbm, rf (random forest), knn, tempcnn (needs the extra [train]); auto: mlp or rf,
+    whichever does better on the parts that it was not trained with."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of it by the names that its class gives them."""
+    """Options of it by the names that its class gives them; of auto, those of both."""
 
 
 class SplitsSection(Section):

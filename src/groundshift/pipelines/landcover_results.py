@@ -187,6 +187,7 @@ def _provenance(state: State, files: dict[str, tuple[Path, str]], legend: Legend
         confidence=state.job.output.confidence,
         transfer=transfer,
         splits=card.report.get("splits") or {},
+        candidates=tuple(card.report.get("candidates") or ()),
         importance=card.report.get("importance") or {},
         picture=picture,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),

@@ -77,16 +77,16 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
     )
 
 
-def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
-    """Features and classifier as they fit each other: a network over time is given what changes, and how many dates.
+def fitted(source: Source, candidates: tuple[Classifier, ...]) -> tuple[Source, tuple[Classifier, ...]]:
+    """Features and classifiers as they fit each other: a network over time is given what changes, and how many dates.
 
     What does not change in time is left out, by one more step of the chain, which is kept with the model.
 
     Raises:
         InputError: the features are no series on one calendar.
     """
-    if classifier.kind != "tempcnn":
-        return source, classifier
+    if [each.kind for each in candidates] != ["tempcnn"]:
+        return source, candidates
     names, dates = chains.calendar_of(source.features.names)
     if dates < 2:
         raise InputError("tempcnn needs features of two dates at least, on one calendar, such as step regular makes.")
@@ -99,4 +99,4 @@ def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
         chain = Chain((*chain.links, Link.of({"use": "select", "names": variables})))
         features = series.of_series(features.series, chain, features.modules)
     source = replace(source, features=features, chain=chain)
-    return source, classifier.set_params(steps=dates)
+    return source, (candidates[0].set_params(steps=dates),)

@@ -53,7 +53,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     known = steps.load(modules)
     chain, workers = Chain.of(job.chain.steps), job.run.workers or os.cpu_count() or 1
     options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
-    classifier = classifiers.classifier(job.model.kind, **options)
+    candidates = classifiers.candidates(job.model.kind, **options)
     classifiers.check_trainable(job.model.kind)
     scratch = out.with_name(f".{out.name}.work")
     with lock.hold(scratch):
@@ -61,14 +61,14 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
         try:
             with Pool(0 if chain.local else workers, imports=_IMPORTS) as pool:
                 source = open_source(job, Wanted(chain=chain, modules=modules), scratch, pool, progress)
-                source, classifier = landcover_sources.fitted(source, classifier)
+                source, candidates = landcover_sources.fitted(source, candidates)
                 drawn = landcover_samples.draw(job, source.features, pool, progress)
                 values = landcover_samples.taken(job, source.features, drawn.samples, pool, progress)
             there = np.asarray(np.isfinite(values).any(axis=1))
             sampled = landcover_samples.deal(job, source.features, drawn.take(there), values[there])
             without = int((~there).sum())
-            with progress.stage("judge", len(sampled.folds)) as advance:
-                judged = landcover_judge.judge(classifier, sampled.table, sampled.folds, advance)
+            with progress.stage("judge", len(sampled.folds) * len(candidates)) as advance:
+                classifier, judged, tried = landcover_judge.best(candidates, sampled.table, sampled.folds, advance)
             with progress.stage("train", 1) as advance:
                 table = sampled.table.take(sampled.table.lesson > 0)
                 classifier.fit(table.values, table.label, sample_weight=table.lesson)
@@ -76,7 +76,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
             odd = tuple(_odd(sampled, without))
             if odd and job.run.strict:
                 raise StrictError(f"{odd[0].name}: {odd[0]} (an error because of --strict)")
-            summary = _saved(job, source, known, drawn, sampled, classifier, judged)
+            summary = _saved(job, source, known, drawn, sampled, classifier, judged, tried)
         except (KeyboardInterrupt, WorkerDied):
             # What is read stays for the next run of the same job.
             kept = True
@@ -95,6 +95,7 @@ def _saved(
     sampled: Dealt,
     classifier: Classifier,
     judged: Judged,
+    tried: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     names = tuple(sampled.classes.values())
     figures = landcover_judge.report(judged, sampled.table, names)
@@ -102,6 +103,7 @@ def _saved(
     report = {
         "splits": {"kind": sampled.kind, "folds": len(sampled.folds)},
         "transfer": figures,
+        "candidates": list(tried),
         "samples": {sampled.classes[code]: _taught(sampled, code) for code in sampled.classes},
         "pixels_of_reference": {sampled.classes[code]: drawn.pixels[code] for code in sampled.classes},
         "samples_without_data": len(drawn) - len(sampled.table),
@@ -121,10 +123,10 @@ def _saved(
     folder = models.save(job.output.out, card, classifier.weights_, force=job.output.force)
     return {
         "model": str(folder),
-        "kind": job.model.kind,
+        "kind": card.kind,
         "features": len(card.features),
         "classes": [{"code": code, "name": name} for code, name in sampled.classes.items()],
-        **{key: report[key] for key in ("splits", "transfer", "samples", "samples_without_data")},
+        **{key: report[key] for key in ("splits", "transfer", "candidates", "samples", "samples_without_data")},
     }
 
 
