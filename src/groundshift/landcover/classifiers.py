@@ -33,6 +33,8 @@ _FOLDS = 3
 
 _BATCHES = 40
 """Steps of an epoch, about: few samples in few steps would be stopped before anything is learnt."""
+_COMPARED = 500_000
+"""Numbers that a pixel is compared with by neighbours, at most, where they are not asked for by name."""
 _STOPPING = 10
 """Lessons that a class needs, for a tenth of them to be held out."""
 
@@ -393,9 +395,9 @@ CLASSIFIERS: dict[str, type[Classifier]] = {
 
 DEFAULT = "auto"
 """That one of :data:`CANDIDATES` that does best on the parts that samples are dealt into."""
-CANDIDATES = ("mlp", "rf")
-"""Of the default: on many samples of many places a network is mostly the best, on a few polygons a forest. Both are
-soon trained and fast to use."""
+CANDIDATES = ("mlp", "rf", "knn")
+"""Of the default: on many samples of many places a network is mostly the best, on a few polygons a forest, on rare
+classes neighbours; all are soon trained. A map by neighbours takes long where there are many (:func:`soon`)."""
 
 
 def classifier(kind: str, **options: Any) -> Classifier:
@@ -434,6 +436,11 @@ def candidates(kind: str, **options: Any) -> tuple[Classifier, ...]:
         classifier(each, **{name: value for name, value in options.items() if name in params})
         for each, params in known.items()
     )
+
+
+def soon(one: Classifier, samples: int, features: int) -> bool:
+    """Whether a classifier that learnt from so many samples maps pixels about as fast as LightGBM does itself."""
+    return not isinstance(one, NearestNeighbours) or min(samples, one.most) * features <= _COMPARED
 
 
 def check_trainable(kind: str) -> None:

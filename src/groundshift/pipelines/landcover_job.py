@@ -73,10 +73,10 @@ class ModelSection(Section):
     """The classifier."""
 
     kind: Literal["auto", "mlp", "lightgbm", "rf", "knn", "tempcnn"] = "auto"
-    """mlp (a small network), lightgbm, rf (random forest), knn, tempcnn (needs the extra [train]); auto: mlp or rf,
-    whichever does better on the parts that it was not trained with."""
+    """mlp (a small network), lightgbm, rf (random forest), knn, tempcnn (needs the extra [train]); auto: mlp, rf
+    or knn, whichever does better on parts that it was not trained with."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of it by the names that its class gives them; of auto, those of both."""
+    """Options of it by the names that its class gives them; of auto, those of all three."""
 
 
 class SplitsSection(Section):

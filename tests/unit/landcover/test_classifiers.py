@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from groundshift.errors import InputError, ProductError, UsageError
-from groundshift.landcover.classifiers import Classifier, Lessons, candidates, classifier, held_out
+from groundshift.landcover.classifiers import Classifier, Lessons, candidates, classifier, held_out, soon
 from groundshift.landcover.trained import Trained, read_weights
 from groundshift.landcover.trees import read_lightgbm
 
@@ -36,9 +36,11 @@ def test_what_was_learnt_holds_for_other_samples(fitted: Classifier) -> None:
 
 
 def test_options_of_the_default_go_to_those_that_have_them() -> None:
-    network, forest = candidates("auto", epochs=3, trees=4, seed=5)
+    network, forest, neighbours = candidates("auto", epochs=3, trees=4, seed=5)
     assert (network.kind, network.epochs, network.seed) == ("mlp", 3, 5)
     assert (forest.kind, forest.trees, forest.seed) == ("rf", 4, 5)
+    assert [soon(neighbours, 3000, features) for features in (100, 200)] == [True, False]
+    assert soon(network, 3000, 200)
     assert [each.kind for each in candidates("knn")] == ["knn"]
     with pytest.raises(UsageError, match=r"auto has no option leaves: expected some of mlp: .*epochs.*; rf: .*trees"):
         candidates("auto", leaves=3)
