@@ -220,7 +220,7 @@ def amazon(folder: Path) -> bool:
     shutil.copyfile(folder / "bands.png", results() / "landcover-amazon-bands.png")
     flags = ("--stack", stack, "--truth", place / "trainingPolygons_sen2.geojson")
     rows = [train(folder, "amazon", *flags), train(folder, "beside", *flags, "--splits", "random")]
-    rows.append(train(folder, "trees", *flags, "--model", "rf"))
+    rows += [train(folder, kind, *flags, "--model", kind) for kind in ("mlp", "rf")]
     draw_map(folder, "amazon", "amazon", "--stack", stack)
     table("Amazon, 25 polygons of 4 classes", HEAD, rows)
     return True

@@ -26,7 +26,7 @@ from groundshift.testing.year import TILE, SyntheticYear, YearOptions
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 STEPS = [{"use": "indices", "names": ["NDVI"]}, {"use": "regular", "step_days": 30}]
-QUICK: dict[str, Any] = {"options": {"epochs": 15}, "per_class": 150, "workers": 1}
+QUICK: dict[str, Any] = {"options": {"epochs": 15, "trees": 20}, "per_class": 150, "workers": 1}
 
 
 def year(shape: tuple[int, int] = (150, 150), **more: Any) -> SyntheticYear:
@@ -64,6 +64,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "patch", folder / "fields.gpkg", folder / "model", steps=STEPS, class_field="name", **QUICK
     )
     return folder
+
+
+def test_the_default_is_whichever_did_better_where_it_had_not_been(place: Path) -> None:
+    card, _ = models.load(place / "model")
+    tried = {each["kind"]: each for each in card.report["candidates"]}
+    assert set(tried) == {"mlp", "rf", "knn"}
+    assert card.kind == max(tried, key=lambda kind: tried[kind]["macro_f1"])
+    for key in ("macro_f1", "overall_accuracy"):
+        assert card.report["transfer"][key] == tried[card.kind][key]
+    assert tried["mlp"] != tried["rf"]
 
 
 def agreement(path: Path, truth: Path) -> float:
@@ -146,7 +156,7 @@ def test_an_interrupted_map_goes_on_where_it_was(place: Path, monkeypatch: pytes
     real = Planes.write
 
     def interrupted(self: Planes, window: Any, values: Any, *band: int) -> None:
-        if self.path.name == "count.bin":
+        if self.path.name == "evidence.bin" and band == (4,):
             written.append(window)
             if len(written) == 4:
                 raise KeyboardInterrupt
@@ -223,7 +233,7 @@ def test_variants_are_compared_on_the_same_samples(place: Path) -> None:
         "truth.class_field": "name",
         "output.out": "none",
         "samples.per_class": 80,
-        "model.options": {"epochs": 15},
+        "model.options": {"epochs": 15, "trees": 20},
         "run.workers": 1,
     }
     season = [{"use": "statistics", "percentiles": [50]}]

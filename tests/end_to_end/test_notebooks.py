@@ -61,6 +61,11 @@ def test_the_job_files_of_land_cover_run_and_are_compared(
     again = json.loads((place / "again" / "model.json").read_text())["card"]
     assert again["features"] == ours["features"], "the notebook and the job file have the same chain"
     assert told["transfer"]["overall_accuracy"] == ours["report"]["transfer"]["overall_accuracy"]
+    assert again["chain"]["modules"][0]["file"] == "steps.py"
+    predict = ("landcover", "predict", "again", "--series", "patch", "--out", "own", "--quiet", "--workers", "1")
+    assert guarded(_groundshift, [*predict], "groundshift") == 2
+    assert guarded(_groundshift, [*predict, "--steps", "jobs/steps.py"], "groundshift") == 0
+    capsys.readouterr()
     variants = ["jobs/land_cover.toml", "jobs/land_cover_percentiles.toml"]
     assert guarded(_groundshift, ["landcover", "compare", *variants, "--json"], "groundshift") == 0
     first, second = json.loads(capsys.readouterr().out)["variants"]

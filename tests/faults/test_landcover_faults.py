@@ -142,6 +142,28 @@ def test_a_network_that_is_not_one_file_of_known_parts_and_shape_is_refused(
         Trained(card, stored).predict_proba(-np.ones((2, 3), np.float32))
 
 
+def test_a_model_of_a_stranger_runs_no_program_that_only_it_names(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("evil.py", "from pathlib import Path\nPath('exploded').touch()\n"), ("other.py", "")):
+        Path(name).write_text(text)
+    card, weights = models.load(place / "model")
+    for name, told in (("foreign", {"file": "evil.py", "sha256": steps.digest("evil.py")}), ("old", "evil.py")):
+        models.save(name, replace(card, chain={**card.chain, "modules": [told]}), weights)
+    job = {"stack": str(place / "stack.tif"), "workers": 1}
+    with pytest.raises(UsageError, match=r"steps of evil\.py.*name it with --steps"):
+        gs.predict_landcover("foreign", None, "map", **job)
+    with pytest.raises(InputError, match=r"other\.py: is not the file evil\.py"):
+        gs.predict_landcover("foreign", None, "map", **job, modules=["other.py"])
+    with pytest.raises(ProductError, match="does not tell the files of its steps"):
+        gs.predict_landcover("old", None, "map", **job, modules=["evil.py"])
+    assert not Path("exploded").exists()
+    assert not Path("map").exists()
+    gs.predict_landcover("foreign", None, "map", **job, modules=["evil.py"])
+    assert Path("exploded").exists()
+
+
 def test_weights_of_two_gigabytes_are_refused_before_they_are_read(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "model", tmp_path / "model")
     with (tmp_path / "model" / "model.onnx").open("r+b") as file:

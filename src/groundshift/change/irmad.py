@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from groundshift.errors import InputError, NoDataError, UsageError
 
@@ -200,7 +200,7 @@ def apply(
 
 def no_change(model: IrmadModel, statistic: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the probability of a larger statistic where nothing changed: the weight of the next round."""
-    return np.asarray(special.chdtrc(model.rho.size, statistic))
+    return np.asarray(scipy.special.chdtrc(model.rho.size, statistic))
 
 
 def law_scale(squares: NDArray[np.floating], k: int) -> float:
@@ -210,12 +210,12 @@ def law_scale(squares: NDArray[np.floating], k: int) -> float:
     one at which that holds for these pixels: changed ones, of weight 0, have no say, however many there are.
     """
     ordered = np.sort(squares[np.isfinite(squares)])
-    target = special.chdtri(k, _WEIGHTED_MEDIAN)
+    target = scipy.special.chdtri(k, _WEIGHTED_MEDIAN)
     if not ordered.size or ordered[ordered.size // 2] < _ROUNDING:
         return 1.0
-    scale = special.chdtri(k, 0.5) / ordered[ordered.size // 2]
+    scale = scipy.special.chdtri(k, 0.5) / ordered[ordered.size // 2]
     for _ in range(100):
-        sums = np.cumsum(special.chdtrc(k, scale * ordered))
+        sums = np.cumsum(scipy.special.chdtrc(k, scale * ordered))
         middle = ordered[np.searchsorted(sums, sums[-1] / 2)]
         step = target / max(middle, 1e-300) / scale
         scale *= step

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numba
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from groundshift.change.populations import (
     Central,
@@ -346,7 +346,7 @@ def _in_units(
     centre, spread = units
     location, covariance = samples[:, 0].astype(np.float64), np.zeros((p, p))
     location[kept] = centre + spread * central.scatter.location
-    scale = special.chdtri(kept.size, 0.5) / central.law.exceeded_by(0.5)
+    scale = scipy.special.chdtri(kept.size, 0.5) / central.law.exceeded_by(0.5)
     covariance[np.ix_(kept, kept)] = central.scatter.covariance * np.outer(spread, spread) / scale
     return NoChange(
         location=_plain(location),

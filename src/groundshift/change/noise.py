@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from groundshift.change.statistic_kernels import Curve, log_scale
 from groundshift.errors import InputError, NoDataError
@@ -228,7 +228,7 @@ def _rescaled(
     scale = np.exp(np.clip(log - np.float32(middle), *np.log(rough.bounds).astype(np.float32)))
     squared = np.concatenate([block[1][mask] for block, mask in zip(blocks, fitted_on, strict=True)])
     median = float(np.median(squared / scale))
-    wanted = float(special.chdtri(max(int((np.diag(whitener) > 0).sum()), 1), 0.5))
+    wanted = float(scipy.special.chdtri(max(int((np.diag(whitener) > 0).sum()), 1), 0.5))
     # Equal images have no noise to rescale: rounding errors would be blown up.
     factor = wanted / median if median > _NO_NOISE * wanted else 1.0
     first, *others = rough.coefficients

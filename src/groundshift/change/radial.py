@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 Float64 = NDArray[np.float64]
 
@@ -39,24 +39,24 @@ class RadialLaw:
         """Probability of a smaller D^2."""
         x = np.asarray(squared, dtype=np.float64) / self.scale
         if self.inverse_nu < _NORMAL:
-            return np.asarray(special.chdtr(self.p, x))
+            return np.asarray(scipy.special.chdtr(self.p, x))
         nu = 1 / self.inverse_nu
-        return np.asarray(special.betainc(self.p / 2, nu / 2, x / (x + nu)))
+        return np.asarray(scipy.special.betainc(self.p / 2, nu / 2, x / (x + nu)))
 
     def above(self, squared: ArrayLike) -> Float64:
         """Probability of a larger D^2, exact far in the tail."""
         x = np.asarray(squared, dtype=np.float64) / self.scale
         if self.inverse_nu < _NORMAL:
-            return np.asarray(special.chdtrc(self.p, x))
+            return np.asarray(scipy.special.chdtrc(self.p, x))
         nu = 1 / self.inverse_nu
-        return np.asarray(special.betainc(nu / 2, self.p / 2, nu / (x + nu)))
+        return np.asarray(scipy.special.betainc(nu / 2, self.p / 2, nu / (x + nu)))
 
     def exceeded_by(self, share: float) -> float:
         """D^2 that the given share exceeds."""
         if self.inverse_nu < _NORMAL:
-            return float(self.scale * special.chdtri(self.p, share))
+            return float(self.scale * scipy.special.chdtri(self.p, share))
         nu = 1 / self.inverse_nu
-        y = special.betaincinv(nu / 2, self.p / 2, share)
+        y = scipy.special.betaincinv(nu / 2, self.p / 2, share)
         return float(self.scale * nu * (1 - y) / y)
 
     def expected(self) -> Float64:
@@ -102,7 +102,7 @@ def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 
     total = float(counts[inside].sum())
     first = (np.log(start.scale), max(start.inverse_nu, 0.02))
     simplex = [first, (first[0] + reach, first[1]), (first[0], first[1] * (1 + 3 * reach) + 0.1 * reach)]
-    heavy = optimize.minimize(
+    heavy = scipy.optimize.minimize(
         lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x[0])), abs(float(x[1]))), inside, since) / total,
         first,
         method="Nelder-Mead",
@@ -111,7 +111,7 @@ def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 
     found = RadialLaw(start.p, float(np.exp(heavy.x[0])), min(abs(float(heavy.x[1])), 10.0))
     if found.inverse_nu > _SURELY_HEAVY:
         return found
-    normal = optimize.minimize_scalar(
+    normal = scipy.optimize.minimize_scalar(
         lambda x: _cost(counts, RadialLaw(start.p, float(np.exp(x))), inside, since) / total,
         bounds=(first[0] - 2, first[0] + 2),
         method="bounded",

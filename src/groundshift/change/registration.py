@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from groundshift.errors import InputError, UsageError
 
@@ -146,14 +146,14 @@ def _measure(
     fixed = np.fft.fft2(_flat(first) * window)
     shift = np.zeros(2)
     for _ in range(_TURNS):
-        moved = ndimage.shift(second, -shift, order=3, mode="nearest")
+        moved = scipy.ndimage.shift(second, -shift, order=3, mode="nearest")
         step = _peak(fixed, np.fft.fft2(_flat(moved) * window), options.max_shift_px)
         shift += step
         if np.abs(shift).max() > options.max_shift_px:
             return None
         if np.abs(step).max() < _DONE:
             break
-    moved = ndimage.shift(second, -shift, order=3, mode="nearest")
+    moved = scipy.ndimage.shift(second, -shift, order=3, mode="nearest")
     inner = usable & (window > 0.1)
     likeness = np.corrcoef(_flat(first)[inner], _flat(moved)[inner])[0, 1]
     return shift if likeness >= options.min_correlation else None
@@ -164,14 +164,14 @@ def _filled(chip: NDArray[np.floating], usable: NDArray[np.bool_]) -> NDArray[np
     values = np.where(usable, chip, 0.0).astype(np.float64)
     if usable.all():
         return values
-    near = ndimage.gaussian_filter(usable.astype(np.float64), 4.0)
-    smooth = ndimage.gaussian_filter(values, 4.0) / np.maximum(near, 1e-6)
+    near = scipy.ndimage.gaussian_filter(usable.astype(np.float64), 4.0)
+    smooth = scipy.ndimage.gaussian_filter(values, 4.0) / np.maximum(near, 1e-6)
     return np.where(usable, values, np.where(near > 1e-3, smooth, values[usable].mean()))
 
 
 def _flat(chip: NDArray[np.float64]) -> NDArray[np.float64]:
     """The chip without its coarse forms: haze and light differ between dates, texture stays."""
-    return np.asarray(chip - ndimage.gaussian_filter(chip, 6.0, mode="nearest"))
+    return np.asarray(chip - scipy.ndimage.gaussian_filter(chip, 6.0, mode="nearest"))
 
 
 def _window(shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -72,6 +72,7 @@ PREDICT_FLAGS = {
     **_READING,
     "model.path": "MODEL",
     "model.prior": "--prior",
+    "model.modules": "--steps",
     "smooth.method": "--smooth",
     "smooth.min_area": "--min-area",
     "output.outdir": "--out",
@@ -120,7 +121,7 @@ def train(
     erode: Annotated[str | None, _option("samples.erode_px", "PIXELS", panel=_LEARN)] = None,
     per_class: Annotated[str | None, _option("samples.per_class", "N", panel=_LEARN)] = None,
     seed: Annotated[str | None, _option("samples.seed", "N", panel=_LEARN)] = None,
-    model: Annotated[str | None, _option("model.kind", "mlp|lightgbm|rf|knn|tempcnn", panel=_LEARN)] = None,
+    model: Annotated[str | None, _option("model.kind", "auto|mlp|lightgbm|rf|knn|tempcnn", panel=_LEARN)] = None,
     splits: Annotated[str | None, _option("splits.kind", "auto|polygon|block|knndm|random", panel=_LEARN)] = None,
     folds: Annotated[str | None, _option("splits.folds", "N", panel=_LEARN)] = None,
     block: Annotated[str | None, _option("splits.block_m", "METRES", panel=_LEARN)] = None,
@@ -168,7 +169,9 @@ def execute_train(job: TrainJob, *, as_json: bool, quiet: bool) -> None:
         parts = f"{summary['splits']['folds']} parts by {summary['splits']['kind']}"
         print(f"where it has not been ({parts}): {_percent(found, 'overall_accuracy')} of the pixels right,")
         print(f"macro F1 {_percent(found, 'macro_f1')}, calibration error {found['calibration_error']:.3f}")
-        print(f"model: {summary['model']} ({summary['features']} features)")
+        tried = ", ".join(f"{each['kind']} {100 * each['macro_f1']:.1f} %" for each in summary["candidates"])
+        told = f"; macro F1 of those tried: {tried}" if len(summary["candidates"]) > 1 else ""
+        print(f"model: {summary['model']} ({summary['kind']}, {summary['features']} features{told})")
 
 
 @app.command(cls=Command, epilog=PREDICT_EXAMPLES, short_help="Make a map.")
@@ -183,6 +186,7 @@ def predict(
     no_verify: Annotated[bool, _NO_VERIFY] = False,
     aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
     clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
+    steps: Annotated[list[str] | None, _option("model.modules", "FILE.PY")] = None,
     prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_OUT)] = None,
     smooth: Annotated[str | None, _option("smooth.method", "bilateral|bayes|majority|none", panel=_OUT)] = None,
     min_area: Annotated[str | None, _option("smooth.min_area", "M2", panel=_OUT)] = None,
@@ -206,7 +210,7 @@ def predict(
     Features are made as the model's were; a model that is given other features says which.
     """
     given = _given(locals(), PREDICT_FLAGS)
-    given |= {"model.path": model, "smooth.method": smooth, "output.outdir": out}
+    given |= {"model.path": model, "model.modules": steps, "smooth.method": smooth, "output.outdir": out}
     job = jobfile.make(PredictJob, given, lambda key: PREDICT_FLAGS.get(key, key), UsageError)
     if save_config is not None:
         jobfile.save(job, save_config)

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from groundshift.errors import InputError, UsageError
@@ -318,7 +319,7 @@ def _potentials(
     n = area.size
     pull = prior * np.maximum(area / max(area.mean(), 1.0), 1e-6)
     i, j = np.array(pairs, np.intp).reshape(-1, 2).T
-    matrix = sparse.coo_array(
+    matrix = scipy.sparse.coo_array(
         (
             np.concatenate([weight, weight, -weight, -weight, pull]),
             (np.concatenate([i, j, i, j, np.arange(n)]), np.concatenate([i, j, j, i, np.arange(n)])),
@@ -333,7 +334,7 @@ def _potentials(
     out[fixed] = [held[each] for each in fixed]
     free = np.setdiff1d(np.arange(n), fixed)
     if free.size:
-        out[free] = spsolve(matrix[free][:, free], (right - matrix @ out)[free])
+        out[free] = scipy.sparse.linalg.spsolve(matrix[free][:, free], (right - matrix @ out)[free])
     return out
 
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from groundshift.errors import InputError, UsageError
 
@@ -146,7 +146,7 @@ def edge_distance(mask: Mask, most_px: float) -> Float32:
         return np.full(mask.shape, most_px, np.float32)
     if not mask.any():
         return np.zeros(mask.shape, np.float32)
-    return np.asarray(np.minimum(ndimage.distance_transform_edt(mask), most_px), np.float32)
+    return np.asarray(np.minimum(scipy.ndimage.distance_transform_edt(mask), most_px), np.float32)
 
 
 def _radii(options: BlendOptions) -> list[float]:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from groundshift.errors import InputError, NoDataError, UsageError
 
@@ -128,7 +128,7 @@ def apply(curve: ToneCurve, reflectance: NDArray[np.floating], valid: NDArray[np
 
 def _slope(histogram: NDArray[np.int64], inside: Float64, plain: Float64, options: ToneOptions) -> Float64:
     """Share of the levels that each bin takes, limited by those of the plain stretch; what is cut off is spread."""
-    density = ndimage.gaussian_filter1d(histogram * (inside > 0).astype(np.float64), 4)
+    density = scipy.ndimage.gaussian_filter1d(histogram * (inside > 0).astype(np.float64), 4)
     plain, equal = (each / max(float((each * inside).sum()), 1e-12) for each in (plain, density))
     slope = (1 - options.equalise) * plain + options.equalise * equal
     for _ in range(20):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from groundshift.composite.blend import edge_distance
 from groundshift.errors import InputError, UsageError
@@ -77,8 +77,8 @@ def disagreement(stack: Scenes, valid: Mask, options: SeamOptions | None = None)
         for cost, weight in ((spread, 1.0), (_gradient(mean, count > 0), options.gradient)):
             cost = np.where(overlap, cost, 0.0)
             total += weight * cost / max(float(np.median(cost[overlap])), 1e-9)
-    weight = ndimage.gaussian_filter(overlap.astype(float), options.smoothing_px)
-    total = ndimage.gaussian_filter(total * overlap, options.smoothing_px) / np.maximum(weight, 1e-9)
+    weight = scipy.ndimage.gaussian_filter(overlap.astype(float), options.smoothing_px)
+    total = scipy.ndimage.gaussian_filter(total * overlap, options.smoothing_px) / np.maximum(weight, 1e-9)
     return np.where(overlap, total / max(float(np.median(total[overlap])), 1e-9), 0).astype(np.float32)
 
 
@@ -224,7 +224,7 @@ def smooth(labels: Labels, valid: Mask, radius_px: int, rounds: int = 1) -> Labe
 
 def _gradient(image: NDArray[np.floating], valid: Mask) -> NDArray[np.floating]:
     """Length of the gradient, 0 where a neighbour is not valid."""
-    inner = ndimage.binary_erosion(valid, border_value=1)
+    inner = scipy.ndimage.binary_erosion(valid, border_value=1)
     rows, columns = np.gradient(image)
     return np.asarray(np.where(inner, np.hypot(rows, columns), 0))
 

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csc_array
 
 from groundshift.composite import select_kernels as kernels
 
@@ -304,7 +303,7 @@ def shortest(problem: Problem, budget: Budget) -> tuple[Mask | None, float]:
     Returns:
         (n,) or None where it was not found in time; and the bound, which is its cost where it was.
     """
-    matrix = csc_array(
+    matrix = scipy.sparse.csc_array(
         (np.ones(len(problem.cells)), problem.cells, problem.ptr), shape=(len(problem.need), problem.scenes)
     ).tocsr()
     rarity = np.lexsort((-problem.weight, problem.seen()))
@@ -314,11 +313,11 @@ def shortest(problem: Problem, budget: Budget) -> tuple[Mask | None, float]:
     while budget.left > 0:
         begun = time.monotonic()
         some = np.flatnonzero(rows)
-        result = milp(
+        result = scipy.optimize.milp(
             problem.cost,
             integrality=np.ones(problem.scenes),
-            bounds=Bounds(0, 1),
-            constraints=LinearConstraint(matrix[some], problem.need[some], np.inf),
+            bounds=scipy.optimize.Bounds(0, 1),
+            constraints=scipy.optimize.LinearConstraint(matrix[some], problem.need[some], np.inf),
             options={"time_limit": budget.left, "mip_rel_gap": _SAME / 10, "node_limit": _NODES},
         )
         budget.left -= time.monotonic() - begun

@@ -14,6 +14,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import scipy
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -613,8 +614,8 @@ def join(
         pairs.append(np.stack([region[touch], region[at[touch]]]))
     a, b = np.concatenate(pairs, axis=1)
     total = int(starts[-1])
-    graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(total, total))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    graph = scipy.sparse.coo_array((np.ones(len(a), bool), (a, b)), shape=(total, total))
+    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def unions(

@@ -33,6 +33,8 @@ _FOLDS = 3
 
 _BATCHES = 40
 """Steps of an epoch, about: few samples in few steps would be stopped before anything is learnt."""
+_COMPARED = 500_000
+"""Numbers that a pixel is compared with by neighbours, at most, where they are not asked for by name."""
 _STOPPING = 10
 """Lessons that a class needs, for a tenth of them to be held out."""
 
@@ -391,8 +393,11 @@ CLASSIFIERS: dict[str, type[Classifier]] = {
     one.kind: one for one in (LightGbm, RandomForest, NearestNeighbours, Perceptron, TempCnn)
 }
 
-DEFAULT = "mlp"
-"""The most accurate where regions are left out, on the mean of the tables of ``benchmarks/landcover_tables.py``."""
+DEFAULT = "auto"
+"""That one of :data:`CANDIDATES` that does best on the parts that samples are dealt into."""
+CANDIDATES = ("mlp", "rf", "knn")
+"""Of the default: on many samples of many places a network is mostly the best, on a few polygons a forest, on rare
+classes neighbours; all are soon trained. A map by neighbours takes long where there are many (:func:`soon`)."""
 
 
 def classifier(kind: str, **options: Any) -> Classifier:
@@ -412,6 +417,30 @@ def classifier(kind: str, **options: Any) -> Classifier:
     if unknown:
         raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {', '.join(known)}.")
     return CLASSIFIERS[kind](**options)
+
+
+def candidates(kind: str, **options: Any) -> tuple[Classifier, ...]:
+    """Return the classifiers that a name stands for, not yet trained: :data:`CANDIDATES` for ``auto``, else one.
+
+    Raises:
+        UsageError: there is none of that name, or none of them has such an option.
+    """
+    if kind != DEFAULT:
+        return (classifier(kind, **options),)
+    known = {each: CLASSIFIERS[each]().get_params() for each in CANDIDATES}
+    unknown = [name for name in options if not any(name in params for params in known.values())]
+    if unknown:
+        told = "; ".join(f"{each}: {', '.join(params)}" for each, params in known.items())
+        raise UsageError(f"{kind} has no option {', '.join(unknown)}: expected some of {told}.")
+    return tuple(
+        classifier(each, **{name: value for name, value in options.items() if name in params})
+        for each, params in known.items()
+    )
+
+
+def soon(one: Classifier, samples: int, features: int) -> bool:
+    """Whether a classifier that learnt from so many samples maps pixels about as fast as LightGBM does itself."""
+    return not isinstance(one, NearestNeighbours) or min(samples, one.most) * features <= _COMPARED
 
 
 def check_trainable(kind: str) -> None:

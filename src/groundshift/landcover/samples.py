@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from groundshift.errors import InputError, UsageError
 from groundshift.model.grid import Window
@@ -168,7 +168,8 @@ def _pure(values: NDArray[np.integer], radius: int) -> NDArray[np.bool_]:
     reach = np.arange(-radius, radius + 1)
     disc = reach[:, np.newaxis] ** 2 + reach**2 <= radius**2
     return np.asarray(
-        minimum_filter(values, footprint=disc, mode="nearest") == maximum_filter(values, footprint=disc, mode="nearest")
+        scipy.ndimage.minimum_filter(values, footprint=disc, mode="nearest")
+        == scipy.ndimage.maximum_filter(values, footprint=disc, mode="nearest")
     )
 
 

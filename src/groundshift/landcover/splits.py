@@ -20,10 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial import cKDTree
-from scipy.stats import wasserstein_distance
 
 from groundshift.errors import InputError, UsageError
 
@@ -146,14 +144,14 @@ def match(
     if places.ndim != 2 or prediction.ndim != 2 or places.shape[1] != prediction.shape[1]:
         raise InputError("coordinates and prediction: expected (n, d) and (m, d).")
     unit = _numbered(np.arange(len(places)) if groups is None else np.asarray(groups))
-    aim = cKDTree(places).query(prediction)[0]
+    aim = scipy.spatial.cKDTree(places).query(prediction)[0]
     at_random = deal(unit, labels, folds, seed)
-    best = at_random, int(unit.max()) + 1, wasserstein_distance(nearest(places, at_random), aim)
+    best = at_random, int(unit.max()) + 1, scipy.stats.wasserstein_distance(nearest(places, at_random), aim)
     unclustered = best[2]
     for clusters, cluster in _clusterings(places, unit, folds, seed):
         fold = deal(cluster[unit], labels, folds, seed)
         if np.bincount(fold, minlength=folds).max() <= max(_LARGEST, 1.5 / folds) * len(fold):
-            statistic = wasserstein_distance(nearest(places, fold), aim)
+            statistic = scipy.stats.wasserstein_distance(nearest(places, fold), aim)
             if statistic < best[2]:
                 best = fold, clusters, statistic
     return Matching(
@@ -163,7 +161,7 @@ def match(
         random_statistic=float(unclustered),
         test_distance=nearest(places, best[0]),
         prediction_distance=aim,
-        sample_distance=cKDTree(places).query(places, k=2)[0][:, 1],
+        sample_distance=scipy.spatial.cKDTree(places).query(places, k=2)[0][:, 1],
     )
 
 
@@ -180,9 +178,9 @@ def _clusterings(
         joined = MiniBatchKMeans(_MOST_LEAVES, random_state=seed, n_init=1, batch_size=8192).fit(leaves)
         leaf = _numbered(joined.labels_)
         leaves = np.stack([np.bincount(leaf, axis) for axis in leaves.T], 1) / np.bincount(leaf)[:, np.newaxis]
-    tree = linkage(leaves, "ward")
+    tree = scipy.cluster.hierarchy.linkage(leaves, "ward")
     for clusters in np.unique(np.geomspace(folds, len(leaves), _CLUSTERINGS).astype(int)).tolist():
-        yield clusters, fcluster(tree, clusters, "maxclust")[leaf] - 1
+        yield clusters, scipy.cluster.hierarchy.fcluster(tree, clusters, "maxclust")[leaf] - 1
 
 
 def deal(groups: NDArray[Any], labels: ArrayLike | None, folds: int, seed: int = 0) -> Folds:
@@ -226,7 +224,7 @@ def nearest(coordinates: NDArray[np.floating], fold: Folds) -> NDArray[np.float6
     distance = np.empty(len(fold))
     for number in np.unique(fold):
         test = fold == number
-        distance[test] = cKDTree(coordinates[~test]).query(coordinates[test])[0]
+        distance[test] = scipy.spatial.cKDTree(coordinates[~test]).query(coordinates[test])[0]
     return distance
 
 

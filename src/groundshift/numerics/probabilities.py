@@ -7,6 +7,7 @@ impossible.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from groundshift.errors import InputError
@@ -87,7 +88,7 @@ def fit_temperature(
         return -float(np.average(found, weights=weight))
 
     low, high = np.log(_TEMPERATURES)
-    found = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    found = scipy.optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 Float64 = NDArray[np.float64]
 
@@ -101,8 +101,8 @@ def consistency(support: float, p: int) -> float:
     """
     if support >= 1:
         return 1.0
-    quantile = special.chdtri(p, 1 - support)
-    return float(support / special.chdtr(p + 2, quantile))
+    quantile = scipy.special.chdtri(p, 1 - support)
+    return float(support / scipy.special.chdtr(p + 2, quantile))
 
 
 def _search(scaled: Float64, options: McdOptions, rng: np.random.Generator) -> Scatter:
@@ -134,8 +134,8 @@ def _reweighted(scaled: Float64, scatter: Scatter) -> Scatter:
     """One step with the samples inside the 97.5 % ellipsoid, its scale set by the median distance."""
     p = scaled.shape[0]
     distance = squared_distance(scaled, scatter)
-    scale = np.median(distance) / special.chdtri(p, 0.5)
-    inside = distance <= special.chdtri(p, 0.025) * max(scale, np.finfo(float).tiny)
+    scale = np.median(distance) / scipy.special.chdtri(p, 0.5)
+    inside = distance <= scipy.special.chdtri(p, 0.025) * max(scale, np.finfo(float).tiny)
     better = _moments(scaled[:, inside], 0.0)
     return Scatter(better.location, better.covariance * consistency(0.975, p))
 

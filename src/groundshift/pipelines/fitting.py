@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from groundshift.change import irmad, noise, polar, regions
 from groundshift.change import nochange as law_of_no_change
@@ -268,7 +268,7 @@ def _contrast(
 def _light_threshold(nochange: NoChange, alpha: float) -> float:
     """What chi-squared (of correlated bands with ``diag``) exceeds with probability alpha, scaled to its median."""
     law = replace(nochange, inverse_nu=0.0, law_scale=1.0, tail=()).law
-    return float(special.chdtri(len(nochange.kept), 0.5) * law.exceeded_by(alpha) / law.exceeded_by(0.5))
+    return float(scipy.special.chdtri(len(nochange.kept), 0.5) * law.exceeded_by(alpha) / law.exceeded_by(0.5))
 
 
 def _changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool_]]:
@@ -289,9 +289,7 @@ def _changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool
 
 def _beyond(changed: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What is valid and not within two pixels of a change."""
-    from scipy import ndimage
-
-    near: NDArray[np.bool_] = ndimage.binary_dilation(changed, np.ones((3, 3), bool), _MARGIN_PX)
+    near: NDArray[np.bool_] = scipy.ndimage.binary_dilation(changed, np.ones((3, 3), bool), _MARGIN_PX)
     return valid & ~near
 
 

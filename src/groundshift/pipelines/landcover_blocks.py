@@ -16,6 +16,7 @@ from groundshift.errors import ProductError
 from groundshift.io import models
 from groundshift.io.planes import Planes
 from groundshift.landcover.trained import Trained
+from groundshift.landcover.uncertainty import STEP as ROUND
 from groundshift.landcover.uncertainty import certainty, confidence_sets
 from groundshift.model.grid import Window
 from groundshift.model.legend import NO_DATA
@@ -27,6 +28,8 @@ _PART = 1 << 16
 """Pixels that are classified at once."""
 UNKNOWN = 65_535
 """Stored where there is no data."""
+MOST_COUNT = 254
+"""Clear observations that are told apart: what is stored for more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +53,16 @@ def extract(work: Extract) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sure:
-    """Where it is noted how sure each pixel is."""
+class Said:
+    """What is known of each pixel, as it is exported; uint8, 255 = no data."""
 
-    planes: Planes
-    """(4 + class, y, x) uint8, 255 = no data: highest probability, margin and entropy in steps of 0.004, size of the
-    confidence set; then 1 for each class that is in it."""
-    limits: tuple[float, ...]
-    """The greatest score (1 - p) of each class in its sets."""
+    chances: Planes
+    """(class, y, x) probabilities in steps of 0.004."""
+    evidence: Planes
+    """(5, y, x): highest probability, margin and entropy in steps of 0.004, size of the confidence set; clear
+    observations, 0 where there is no data."""
+    sets: Planes
+    """(class, y, x): 1 where the class is in the confidence set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +79,9 @@ class Predict:
     """Of the classes in the area, where they are not those that the model expects."""
     probabilities: Planes
     """(class, y, x) uint16."""
-    count: Planes
-    """(1, y, x) uint16: clear observations."""
-    sure: Sure
+    said: Said
+    limits: tuple[float, ...]
+    """The greatest score (1 - p) of each class in its confidence sets."""
 
     @property
     def key(self) -> str:
@@ -103,16 +108,16 @@ def predict_block(work: Predict) -> str:
             part = slice(start, start + _PART) if known.all() else chosen[start : start + _PART]
             out[:, part] = trained.predict_proba(flat[:, part].T, work.features.names).T
     del values
+    sure, sets = certainty(found, trained.card.codes), confidence_sets(found, work.limits)
     for k in range(classes):
-        stored = np.where(known, np.rint(np.nan_to_num(found[k]) / STEP), UNKNOWN).astype(np.uint16)
-        work.probabilities.write(work.window, stored, k)
-    work.count.write(work.window, np.where(known, np.minimum(seen, 65_534), 0).astype(np.uint16), 0)
-    sure = certainty(found, trained.card.codes)
-    sets = confidence_sets(found, work.sure.limits)
-    for k, layer in enumerate((sure.highest, sure.margin, sure.entropy, sets.size)):
-        work.sure.planes.write(work.window, layer, k)
-    for k in range(classes):
-        work.sure.planes.write(work.window, np.where(known, sets.members[k], np.uint8(NO_DATA)), 4 + k)
+        fine = np.rint(np.nan_to_num(found[k]) / STEP)
+        work.probabilities.write(work.window, np.where(known, fine, UNKNOWN).astype(np.uint16), k)
+        coarse = np.rint(fine.astype(np.float32) * np.float32(STEP / ROUND))
+        work.said.chances.write(work.window, np.where(known, coarse, NO_DATA).astype(np.uint8), k)
+        work.said.sets.write(work.window, np.where(known, sets.members[k], np.uint8(NO_DATA)), k)
+    count = np.where(known, np.minimum(seen, MOST_COUNT), 0).astype(np.uint8)
+    for k, layer in enumerate((sure.highest, sure.margin, sure.entropy, sets.size, count)):
+        work.said.evidence.write(work.window, layer, k)
     return work.key
 
 

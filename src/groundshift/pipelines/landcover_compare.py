@@ -72,7 +72,7 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
         steps.load(job.chain.modules)
     sources: list[Source] = []
     values: list[NDArray[np.float32]] = []
-    untrained: list[Classifier] = []
+    untrained: list[tuple[Classifier, ...]] = []
     drawn: Drawn | None = None
     workers = first.run.workers or os.cpu_count() or 1
     scratch = Path(tempfile.mkdtemp(prefix="groundshift-compare-"))
@@ -84,7 +84,7 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
                 options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
                 source, one = landcover_sources.fitted(
                     open_source(job, wanted, scratch, pool, progress),
-                    classifiers.classifier(job.model.kind, **options),
+                    classifiers.candidates(job.model.kind, **options),
                 )
                 if drawn is None:
                     drawn = landcover_samples.draw(job, source.features, pool, progress)
@@ -101,8 +101,8 @@ def compare(variants: Sequence[tuple[str, TrainJob]], progress: Progress | None 
         judged, tables = [], []
         for (name, _), source, one, each in zip(variants, sources, untrained, values, strict=True):
             dealt = landcover_samples.deal(first, source.features, seen, each[there])
-            with progress.stage(f"judge {name}", len(dealt.folds)) as advance:
-                judged.append(landcover_judge.judge(one, dealt.table, dealt.folds, advance))
+            with progress.stage(f"judge {name}", len(dealt.folds) * len(one)) as advance:
+                judged.append(landcover_judge.best(one, dealt.table, dealt.folds, advance)[1])
             tables.append(dealt)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -72,11 +72,11 @@ class SamplesSection(Section):
 class ModelSection(Section):
     """The classifier."""
 
-    kind: Literal["mlp", "lightgbm", "rf", "knn", "tempcnn"] = "mlp"
-    """mlp (a small network: the best on three real tables, where it had not been), lightgbm, rf (random forest), knn,
-    tempcnn (needs the extra [train])."""
+    kind: Literal["auto", "mlp", "lightgbm", "rf", "knn", "tempcnn"] = "auto"
+    """mlp (a small network), lightgbm, rf (random forest), knn, tempcnn (needs the extra [train]); auto: mlp, rf
+    or knn, whichever does better on parts that it was not trained with."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of it by the names that its class gives them."""
+    """Options of it by the names that its class gives them; of auto, those of all three."""
 
 
 class SplitsSection(Section):
@@ -146,6 +146,8 @@ class ModelRefSection(Section):
     """Folder that groundshift landcover train wrote."""
     prior: str | None = None
     """Shares of the classes in the area, as name=share,name=share; none: as the model saw them."""
+    modules: tuple[str, ...] = ()
+    """Python file with the steps of your own that the model was trained with: a model never brings a program along."""
 
 
 class PredictJob(Section):

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from groundshift.accuracy import calibration
 from groundshift.accuracy.calibration import ConformalOptions
 from groundshift.accuracy.confusion import bootstrap_weights
-from groundshift.landcover.classifiers import Classifier
+from groundshift.landcover.classifiers import Classifier, soon
 from groundshift.numerics.probabilities import fit_temperature, tempered
 
 Float64 = NDArray[np.float64]
@@ -114,6 +114,34 @@ def judge(
         limits={f"{percent:g}": _limits(found[seen], index[seen], percent) for percent in _CONFIDENCE},
         held={f"{percent:g}": _held(found, index, part, samples.weight, percent) for percent in _CONFIDENCE},
     )
+
+
+def best(
+    candidates: Sequence[Classifier],
+    samples: Table,
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    advance: Callable[[float], object],
+) -> tuple[Classifier, Judged, list[dict[str, Any]]]:
+    """Judge classifiers on the same parts, and take the one with the highest macro F1; of equals the first.
+
+    Of several, those that would map slowly are left out.
+
+    Returns:
+        It, its judgement, and what is told of every one.
+    """
+    lessons = int((samples.lesson > 0).sum())
+    for each in candidates:
+        if len(candidates) > 1 and not soon(each, lessons, samples.values.shape[1]):
+            candidates = [other for other in candidates if other is not each]
+            advance(len(folds))
+    judged = [judge(each, samples, folds, advance) for each in candidates]
+    scores = [figures(each.counts.sum(axis=0)) for each in judged]
+    chosen = int(np.argmax([score["macro_f1"] for score in scores]))
+    tried = [
+        {"kind": each.kind, **{key: float(score[key]) for key in ("overall_accuracy", "macro_f1")}}
+        for each, score in zip(candidates, scores, strict=True)
+    ]
+    return candidates[chosen], judged[chosen], tried
 
 
 def _held(

@@ -60,7 +60,7 @@ def train_landcover(
         truth: polygons of classes, or a map of them.
         out: folder of the model.
         steps: the chain from a series to features; None: the usual one.
-        model: mlp, lightgbm, rf, knn or tempcnn; None: the usual one.
+        model: auto, mlp, lightgbm, rf, knn or tempcnn; None: auto.
         progress: told of each stage.
         options: any option of the job by its name: ``per_class=5000``, ``class_field="crop"``, ``splits_kind="block"``.
 

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift import __version__
-from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, OutputError, StrictError, UsageError
+from groundshift.errors import (
+    CloudWarning,
+    GroundshiftWarning,
+    InputError,
+    OutputError,
+    ProductError,
+    StrictError,
+    UsageError,
+)
 from groundshift.execution import lock, memory
 from groundshift.execution.journal import Journal
 from groundshift.execution.pool import Pool, WorkerDied
@@ -32,15 +40,18 @@ from groundshift.landcover.smooth import MajorityOptions
 from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
 from groundshift.pipelines import patches, results, running, smoothing, steps
-from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Sure, predict_block
+from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said, predict_block
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
 from groundshift.pipelines.running import WORK
+from groundshift.pipelines.series import Features, StackFeatures
 from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 
 _IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
 _SIDES = (1024, 512, 256, 128, 64, 32)
 _LITTLE = 0.01
+_THIN = 32
+"""Rows of a block, at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +77,7 @@ class State:
     begin: float
     probabilities: Planes | None = None
     """(class, y, x) uint16 in steps of :data:`STEP`, as the model says them."""
-    count: Planes | None = None
-    sure: Planes | None = None
-    """(4 + class, y, x) uint8: see :class:`~groundshift.pipelines.landcover_blocks.Sure`."""
+    said: Said | None = None
     smoothed: Smoothed | None = None
     warnings: list[GroundshiftWarning] = field(default_factory=list)
 
@@ -113,8 +122,6 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
         InputError: the features are not those of the model; their names are told.
         GroundshiftError: with one sentence; nothing half is left in the output folder.
     """
-    from groundshift.pipelines import landcover_results
-
     begin, progress = time.monotonic(), progress or Silent()
     card, weights = models.load(job.model.path)
     card = replace(card, shares=_shares(job.model.prior, card))
@@ -125,7 +132,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
             "output": job.output.model_copy(update={"format": cog.check_driver(job.output.format, "uint8", 1)}),
         }
     )
-    modules = tuple(card.chain.get("modules", ()))
+    modules = _own_steps(job, card)
     steps.load(modules)
     digest = hashlib.sha256(weights).hexdigest()
     wanted = Wanted(chain=Chain.of(card.chain.get("steps", ())), modules=modules, names=card.features)
@@ -137,6 +144,9 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
         try:
             workers = 0 if wanted.chain.local else job.run.workers or os.cpu_count() or 1
             with Pool(workers, imports=_IMPORTS) as pool:
+                # What draws is loaded while the workers start.
+                from groundshift.pipelines import landcover_results
+
                 source = open_source(job, wanted, outdir, pool, progress)
                 card.order(source.features.names)
                 work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
@@ -175,6 +185,32 @@ def _check(job: PredictJob, card: ModelCard) -> None:
         raise InputError(f"{job.model.path} was trained on a stack of features, not on a series: give it with --stack.")
 
 
+def _own_steps(job: PredictJob, card: ModelCard) -> tuple[str, ...]:
+    """Files of steps that the user names, the model's among them: what only the model names is never run.
+
+    Raises:
+        UsageError: the model was trained with steps of a file that the user does not name.
+        InputError: the user names another one.
+        ProductError: the model does not tell their names and checksums.
+    """
+    given = {steps.digest(text) for text in job.model.modules}
+    try:
+        missing = [str(each["file"]) for each in card.chain.get("modules", ()) if each["sha256"] not in given]
+    except (TypeError, KeyError) as error:
+        raise ProductError(f"{job.model.path}: does not tell the files of its steps; train it again.") from error
+    if missing and not given:
+        raise UsageError(
+            f"{job.model.path} was trained with steps of {', '.join(missing)}, a program, which a model cannot run by "
+            "itself: look into that file, and name it with --steps."
+        )
+    if missing:
+        raise InputError(
+            f"{', '.join(job.model.modules)}: is not the file {', '.join(missing)} that {job.model.path} was trained "
+            "with (another SHA-256): name that one, or train again."
+        )
+    return job.model.modules
+
+
 def _check_space(state: State) -> None:
     """A map that cannot end is better not begun.
 
@@ -201,15 +237,16 @@ def _identity(job: PredictJob, card: ModelCard, weights: str) -> str:
         if patches.is_patch(str(folder)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    modules = [hashlib.sha256(Path(text).read_bytes()).hexdigest() for text in card.chain.get("modules", ())]
+    modules = [steps.digest(text) for text in job.model.modules]
     facts = [__version__, plain, job.output.confidence, asdict(card), weights, stamp, modules]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _as_trained(card: ModelCard) -> dict[str, Any]:
-    """The grid of a series as it was in training."""
+    """The grid of a series as it was in training: these two, whatever else a model may say."""
     grid = card.chain.get("grid") or {}
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in grid.items()}
+    known = {key: grid[key] for key in ("bands", "resolution") if key in grid}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
 
 def _shares(prior: str | None, card: ModelCard) -> tuple[float, ...]:
@@ -249,11 +286,15 @@ def _classify(state: State) -> None:
         return Planes.create(path, (count, *state.shape), dtype) if fresh else Planes.open(path)
 
     state.probabilities = planes("probabilities", classes, "uint16")
-    state.count, state.sure = planes("count", 1, "uint16"), planes("sure", 4 + classes, "uint8")
+    state.said = Said(
+        chances=planes("chances", classes, "uint8"),
+        evidence=planes("evidence", 5, "uint8"),
+        sets=planes("sets", classes, "uint8"),
+    )
     budget = max(memory.worker_bytes(state.job.run.memory, pool.workers), 2**25)
     taken = features.pixel_bytes + 8 * (len(features.names) + classes)
     side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
-    sure = Sure(planes=state.sure, limits=_limits(card, state.job.output.confidence))
+    limits = _limits(card, state.job.output.confidence)
     work = [
         Predict(
             features=features,
@@ -262,10 +303,10 @@ def _classify(state: State) -> None:
             weights=state.weights,
             shares=None if state.job.model.prior is None else card.shares,
             probabilities=state.probabilities,
-            count=state.count,
-            sure=sure,
+            said=state.said,
+            limits=limits,
         )
-        for window in blocks(state.shape, side, side)
+        for window in _windows(features, state.shape, side)
     ]
     todo = [block for block in work if block.key not in journal.done]
     with state.progress.stage("classify", len(todo)) as advance:
@@ -275,9 +316,16 @@ def _classify(state: State) -> None:
             advance(1)
 
         pool.run(predict_block, todo, finished, str)
-    known = sum(int(np.count_nonzero(state.count.read(window, 0))) for window in blocks(state.shape, 1024))
+    known = sum(int(np.count_nonzero(state.said.evidence.read(window, 4))) for window in blocks(state.shape, 1024))
     if known < _LITTLE * math.prod(state.shape):
         state.warn(CloudWarning(f"only {100 * known / math.prod(state.shape):.2f} % of the map holds data."))
+
+
+def _windows(features: Features, shape: tuple[int, int], side: int) -> Iterator[Window]:
+    """Blocks of at most a square's pixels; of series, which lie in rows, whole rows where that makes no thin strips."""
+    rows = side**2 // shape[1]
+    thin = rows < min(_THIN, shape[0]) or isinstance(features, StackFeatures)
+    return blocks(shape, side, side) if thin else blocks(shape, rows)
 
 
 def _limits(card: ModelCard, confidence: float) -> tuple[float, ...]:

@@ -14,15 +14,12 @@ import groundshift
 from groundshift.io import cog, manifest, stac_item, styles
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.cog import BandTag
-from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.landcover.uncertainty import STEP
 from groundshift.model.grid import blocks, pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, Legend, legend_of
 from groundshift.pipelines import export, map_polygons, results
 from groundshift.pipelines.export import Export, Raster
-from groundshift.pipelines.landcover_blocks import STEP as FINE
-from groundshift.pipelines.landcover_blocks import UNKNOWN
 from groundshift.pipelines.map_polygons import PolygonsJob
 from groundshift.pipelines.results import MANIFEST
 from groundshift.pipelines.smoothing import StoredCodes, count_codes
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from groundshift.pipelines.landcover_predict import State
 
 _SIDE = 512
-_MOST_COUNT = 254
 
 
 def write(state: State) -> dict[str, Any]:
@@ -52,7 +48,12 @@ def write(state: State) -> dict[str, Any]:
     try:
         rasters = _rasters(state, legend)
         with state.progress.stage("write", len(rasters)) as advance:
-            state.pool.run(export.write, rasters, lambda _: advance(1), str)
+            # The picture is drawn while workers write.
+            started = [state.pool.start(export.write, work, str) for work in rasters]
+            picture = _picture(state, legend)
+            for each in started:
+                each.result()
+                advance(1)
         for work in rasters:
             if work.raster.legend:
                 styles.write_qml(work.made, styles.classes_qml(work.raster.legend))
@@ -70,7 +71,6 @@ def write(state: State) -> dict[str, Any]:
                 state.progress,
             )
             files["polygons"] = path, "regions of one class, as polygons that share their borders"
-        picture = _picture(state, legend)
         with atomic(outdir / "classes.png") as temporary:
             temporary.write_bytes(picture)
         files["picture"] = outdir / "classes.png", "picture of the map"
@@ -87,8 +87,8 @@ def write(state: State) -> dict[str, Any]:
 
 def _rasters(state: State, legend: Legend) -> list[Export]:
     assert state.smoothed is not None
-    assert state.sure is not None
-    names, classes = state.card.names, len(state.card.codes)
+    assert state.said is not None
+    names, said = state.card.names, state.said
     chances = tuple(BandTag(name, "", "probability of the class, calibrated", STEP) for name in names)
     members = tuple(
         BandTag(name, "", f"1: the class is in the set of {state.job.output.confidence:g} % confidence")
@@ -104,9 +104,9 @@ def _rasters(state: State, legend: Legend) -> list[Export]:
     codes = BandTag("class", "", ", ".join(f"{entry.code} {entry.name}" for entry in legend))
     found = (
         Raster("classes", state.smoothed.codes, (codes,), (), NO_DATA, "land-cover map", legend),
-        Raster("probabilities", _chances(state), chances, (), NO_DATA, "probability of each class"),
-        Raster("evidence", _evidence(state), evidence, (), NO_DATA, "how sure each pixel is, and of how many dates"),
-        Raster("sets", _part(state.sure, 4, classes, state.work / "sets.bin"), members, (), NO_DATA,
+        Raster("probabilities", said.chances, chances, (), NO_DATA, "probability of each class"),
+        Raster("evidence", said.evidence, evidence, (), NO_DATA, "how sure each pixel is, and of how many dates"),
+        Raster("sets", said.sets, members, (), NO_DATA,
                "classes that a pixel may be of", overview="nearest"),
     )  # fmt: skip
     made = []
@@ -118,39 +118,10 @@ def _rasters(state: State, legend: Legend) -> list[Export]:
     return made
 
 
-def _chances(state: State) -> Planes:
-    """Probabilities as bytes."""
-    assert state.probabilities is not None
-    planes = Planes.create(state.work / "chances.bin", state.probabilities.shape, "uint8")
-    for window in blocks(state.shape, _SIDE, _SIDE):
-        stored = state.probabilities.read(window)
-        scaled = np.rint(stored.astype(np.float32) * np.float32(FINE / STEP))
-        planes.write(window, np.where(stored == UNKNOWN, np.float32(NO_DATA), scaled))
-    return planes
-
-
-def _evidence(state: State) -> Planes:
-    assert state.sure is not None
-    assert state.count is not None
-    planes = _part(state.sure, 0, 5, state.work / "evidence.bin")
-    for window in blocks(state.shape, _SIDE, _SIDE):
-        planes.write(window, np.minimum(state.count.read(window, 0), _MOST_COUNT).astype(np.uint8), 4)
-    return planes
-
-
-def _part(planes: Planes, first: int, count: int, path: Path) -> Planes:
-    """Some layers as planes of their own."""
-    out = Planes.create(path, (count, *planes.shape[1:]), planes.dtype)
-    chosen = [min(first + k, planes.shape[0] - 1) for k in range(count)]
-    for window in blocks((planes.shape[1], planes.shape[2]), _SIDE, _SIDE):
-        out.write(window, planes.read(window, chosen))
-    return out
-
-
 def _picture(state: State, legend: Legend) -> bytes:
     assert state.smoothed is not None
     look = LabelQuicklook(state.shape)
-    for window in blocks(state.shape, _SIDE, _SIDE):
+    for window in blocks(state.shape, _SIDE):
         look.add(window, state.smoothed.codes.read(window, 0).astype(np.uint8))
     codes, _ = look.result()
     size = pixel_size_m(state.source.features.geobox)
@@ -189,10 +160,10 @@ def _rows(state: State, legend: Legend) -> list[ClassRow]:
 
 def _set_sizes(state: State) -> NDArray[np.int64]:
     """(256,) pixels of each size of the confidence set."""
-    assert state.sure is not None
+    assert state.said is not None
     total = np.zeros(256, np.int64)
-    for window in blocks(state.shape, _SIDE, _SIDE):
-        total += np.bincount(state.sure.read(window, 3).reshape(-1), minlength=256)
+    for window in blocks(state.shape, _SIDE):
+        total += np.bincount(state.said.evidence.read(window, 3).reshape(-1), minlength=256)
     return total
 
 
@@ -216,6 +187,7 @@ def _provenance(state: State, files: dict[str, tuple[Path, str]], legend: Legend
         confidence=state.job.output.confidence,
         transfer=transfer,
         splits=card.report.get("splits") or {},
+        candidates=tuple(card.report.get("candidates") or ()),
         importance=card.report.get("importance") or {},
         picture=picture,
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),

@@ -65,10 +65,10 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
     chain, modules = wanted.chain, wanted.modules
     if len(job.input.scenes) == 1 and patches.is_patch(job.input.scenes[0]):
         patch = patches.open_patch(job.input.scenes[0], job.grid.bands)
-        return Source(features=series.of_series(patch, chain, modules), chain=chain, bands=patch.bands)
+        return Source(features=series.of_series(patch, chain, modules, pool), chain=chain, bands=patch.bands)
     found, run = scene_series.read(job, outdir, pool, progress)
     return Source(
-        features=series.of_series(found, chain, modules),
+        features=series.of_series(found, chain, modules, pool),
         chain=chain,
         bands=found.bands,
         inputs=[(layer.scene, checked) for layer, checked in zip(run.plan.layers, run.checked, strict=True)],
@@ -77,18 +77,16 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
     )
 
 
-def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
-    """Features and classifier as they fit each other: a network over time is given what changes, and how many dates.
+def fitted(source: Source, candidates: tuple[Classifier, ...]) -> tuple[Source, tuple[Classifier, ...]]:
+    """Features and classifiers as they fit each other: a network over time is given what changes, and how many dates.
 
     What does not change in time is left out, by one more step of the chain, which is kept with the model.
 
     Raises:
         InputError: the features are no series on one calendar.
     """
-    from groundshift.landcover.classifiers import TempCnn
-
-    if not isinstance(classifier, TempCnn):
-        return source, classifier
+    if [each.kind for each in candidates] != ["tempcnn"]:
+        return source, candidates
     names, dates = chains.calendar_of(source.features.names)
     if dates < 2:
         raise InputError("tempcnn needs features of two dates at least, on one calendar, such as step regular makes.")
@@ -101,4 +99,4 @@ def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
         chain = Chain((*chain.links, Link.of({"use": "select", "names": variables})))
         features = series.of_series(features.series, chain, features.modules)
     source = replace(source, features=features, chain=chain)
-    return source, classifier.set_params(steps=dates)
+    return source, (candidates[0].set_params(steps=dates),)

@@ -49,13 +49,11 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     progress = progress or Silent()
     out = Path(job.output.out)
     models.check_target(out, force=job.output.force)
-    # A model is used from other folders than the one that it was trained in.
-    modules = tuple(str(Path(text).resolve()) for text in job.chain.modules)
-    job = job.model_copy(update={"chain": job.chain.model_copy(update={"modules": modules})})
-    steps.load(modules)
+    modules = job.chain.modules
+    known = steps.load(modules)
     chain, workers = Chain.of(job.chain.steps), job.run.workers or os.cpu_count() or 1
     options = {"threads": workers, "seed": job.samples.seed, **job.model.options}
-    classifier = classifiers.classifier(job.model.kind, **options)
+    candidates = classifiers.candidates(job.model.kind, **options)
     classifiers.check_trainable(job.model.kind)
     scratch = out.with_name(f".{out.name}.work")
     with lock.hold(scratch):
@@ -63,14 +61,14 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
         try:
             with Pool(0 if chain.local else workers, imports=_IMPORTS) as pool:
                 source = open_source(job, Wanted(chain=chain, modules=modules), scratch, pool, progress)
-                source, classifier = landcover_sources.fitted(source, classifier)
+                source, candidates = landcover_sources.fitted(source, candidates)
                 drawn = landcover_samples.draw(job, source.features, pool, progress)
                 values = landcover_samples.taken(job, source.features, drawn.samples, pool, progress)
             there = np.asarray(np.isfinite(values).any(axis=1))
             sampled = landcover_samples.deal(job, source.features, drawn.take(there), values[there])
             without = int((~there).sum())
-            with progress.stage("judge", len(sampled.folds)) as advance:
-                judged = landcover_judge.judge(classifier, sampled.table, sampled.folds, advance)
+            with progress.stage("judge", len(sampled.folds) * len(candidates)) as advance:
+                classifier, judged, tried = landcover_judge.best(candidates, sampled.table, sampled.folds, advance)
             with progress.stage("train", 1) as advance:
                 table = sampled.table.take(sampled.table.lesson > 0)
                 classifier.fit(table.values, table.label, sample_weight=table.lesson)
@@ -78,7 +76,7 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
             odd = tuple(_odd(sampled, without))
             if odd and job.run.strict:
                 raise StrictError(f"{odd[0].name}: {odd[0]} (an error because of --strict)")
-            summary = _saved(job, source, drawn, sampled, classifier, judged)
+            summary = _saved(job, source, known, drawn, sampled, classifier, judged, tried)
         except (KeyboardInterrupt, WorkerDied):
             # What is read stays for the next run of the same job.
             kept = True
@@ -90,7 +88,14 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
 
 
 def _saved(
-    job: TrainJob, source: Source, drawn: Drawn, sampled: Dealt, classifier: Classifier, judged: Judged
+    job: TrainJob,
+    source: Source,
+    modules: Sequence[dict[str, str]],
+    drawn: Drawn,
+    sampled: Dealt,
+    classifier: Classifier,
+    judged: Judged,
+    tried: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     names = tuple(sampled.classes.values())
     figures = landcover_judge.report(judged, sampled.table, names)
@@ -98,6 +103,7 @@ def _saved(
     report = {
         "splits": {"kind": sampled.kind, "folds": len(sampled.folds)},
         "transfer": figures,
+        "candidates": list(tried),
         "samples": {sampled.classes[code]: _taught(sampled, code) for code in sampled.classes},
         "pixels_of_reference": {sampled.classes[code]: drawn.pixels[code] for code in sampled.classes},
         "samples_without_data": len(drawn) - len(sampled.table),
@@ -111,16 +117,16 @@ def _saved(
         names,
         temperature=judged.temperature,
         bands=source.bands,
-        chain={"steps": source.chain.plain(), "modules": list(job.chain.modules), "grid": _grid(job)},
+        chain={"steps": source.chain.plain(), "modules": list(modules), "grid": _grid(job)},
         report=report,
     )
     folder = models.save(job.output.out, card, classifier.weights_, force=job.output.force)
     return {
         "model": str(folder),
-        "kind": job.model.kind,
+        "kind": card.kind,
         "features": len(card.features),
         "classes": [{"code": code, "name": name} for code, name in sampled.classes.items()],
-        **{key: report[key] for key in ("splits", "transfer", "samples", "samples_without_data")},
+        **{key: report[key] for key in ("splits", "transfer", "candidates", "samples", "samples_without_data")},
     }
 
 

@@ -58,11 +58,18 @@ class PatchSeries:
             raise InputError(f"{self.folder}: rows {window.y0} to {window.y1} are not all in the patch.")
         part = self._whole.isel(y=slice(window.y0, window.y1), x=slice(window.x0, window.x1))
         made: dict[str, Any] = {}
+        stored: dict[str, NDArray[np.float32]] = {}
         for name, feature, band in self.names:
             variable = part[feature].variable
-            if band is not None:
-                variable = variable.isel({f"{feature}.band": band})
-            made[name] = (variable.dims, np.asarray(variable.values, np.float32))
+            if feature not in stored:
+                # Bands lie beside each other in a patch: all of them are read in one pass.
+                stored[feature] = np.ascontiguousarray(variable.values, np.float32)
+            if band is None:
+                made[name] = (variable.dims, stored[feature])
+            else:
+                axis = variable.dims.index(f"{feature}.band")
+                dims = tuple(dim for dim in variable.dims if dim != f"{feature}.band")
+                made[name] = (dims, stored[feature][(slice(None),) * axis + (band,)])
         made[VALID] = (("time", "y", "x"), _valid(part))
         coords = {"time": part["time"].values.astype("datetime64[ns]")}
         found = xr.Dataset(made, coords)

@@ -6,7 +6,7 @@ Where the series is a list of scenes they are read to planes first, as for a mos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import xarray as xr
@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import InputError, NoDataError
+from groundshift.execution.pool import Pool
 from groundshift.io.stackfile import StackFile
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import VALID, Chain
 from groundshift.model.grid import Window
 from groundshift.pipelines import steps
-from groundshift.pipelines.mosaic_layers import LayerStack, filled
 from groundshift.pipelines.steps import FRACTION
 from groundshift.radiometry.reflectance import USABLE
+
+if TYPE_CHECKING:
+    from groundshift.pipelines.mosaic_layers import LayerStack
 
 _COPIES = 4
 """Of a series and its features, that are held at once while a chain works."""
@@ -77,6 +80,8 @@ class SceneSeries:
 
     def read(self, window: Window) -> xr.Dataset:
         """See :class:`Series`; reflectance."""
+        from groundshift.pipelines.mosaic_layers import filled
+
         values, codes = filled(self.layers, window, len(self.bands))
         moving = {band: (("time", "y", "x"), values[:, k]) for k, band in enumerate(self.bands)}
         moving[VALID] = (("time", "y", "x"), codes == USABLE)
@@ -129,18 +134,41 @@ class StackFeatures:
         return values, seen
 
 
-def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = ()) -> SeriesFeatures:
+def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = (), pool: Pool | None = None) -> SeriesFeatures:
     """Features of a series; their names are those that the chain gives the first pixels.
+
+    Args:
+        series: of the images.
+        chain: that makes features of them.
+        modules: Python files with steps of the chain.
+        pool: that tries the chain, so that this process need not load what its kernels need; None: it is tried here.
 
     Raises:
         ConfigError, InputError: a step cannot do what it is asked for.
     """
-    rows, columns = series.geobox.shape
-    reach = 2 * chain.halo_px + 1
-    part = series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns))))
-    names, values = chains.features(chain(part))
+    first = _First(series, chain, modules)
+    names, taken = pool.run(_tried, [first], describe=lambda _: "trying the chain")[0] if pool else _tried(first)
+    return SeriesFeatures(series, chain, modules, names, series.geobox, taken)
+
+
+@dataclass(frozen=True, eq=False)
+class _First:
+    """The first pixels of a series, on which a chain is tried."""
+
+    series: Series
+    chain: Chain
+    modules: tuple[str, ...]
+
+
+def _tried(work: _First) -> tuple[tuple[str, ...], int]:
+    """Names of the features, and the memory that a pixel takes while they are made. A task for a worker."""
+    steps.load(work.modules)
+    rows, columns = work.series.geobox.shape
+    reach = 2 * work.chain.halo_px + 1
+    part = work.series.read(Window(0, min(reach, int(rows)), 0, min(reach, int(columns))))
+    names, values = chains.features(work.chain(part))
     taken = _COPIES * part.nbytes // max(1, part.sizes["y"] * part.sizes["x"]) + _COPIES * values.shape[0] * 4
-    return SeriesFeatures(series, chain, modules, names, series.geobox, int(taken))
+    return names, int(taken)
 
 
 def of_stack(stack: StackFile, names: tuple[str, ...] | None = None) -> StackFeatures:

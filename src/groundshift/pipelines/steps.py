@@ -25,21 +25,21 @@ FRACTION = "valid_fraction"
 _BANDWISE = ("time", "y", "x")
 
 
-def load(modules: Sequence[str]) -> None:
+def load(modules: Sequence[str]) -> list[dict[str, str]]:
     """Run Python files whose functions become steps, each once as long as it stays the same.
+
+    Returns:
+        Name and SHA-256 of each, as a model keeps them.
 
     Raises:
         MissingInputError: there is no such file.
         ConfigError: it cannot be run.
     """
-    for text in modules:
+    known = [{"file": Path(text).name, "sha256": digest(text)} for text in modules]
+    for text, fact in zip(modules, known, strict=True):
         path = Path(text).resolve()
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise MissingInputError(f"there is no file of steps {text} that can be read ({error.strerror}).") from error
         # A file that was changed is run again, in a notebook as well.
-        name = f"groundshift_steps_{path.stem}_{hashlib.sha256(content).hexdigest()[:16]}_{path.parent}"
+        name = f"groundshift_steps_{path.stem}_{fact['sha256'][:16]}_{path.parent}"
         if name in sys.modules:
             continue
         spec = importlib.util.spec_from_file_location(name, path)
@@ -52,6 +52,19 @@ def load(modules: Sequence[str]) -> None:
         except Exception as error:
             del sys.modules[name]
             raise ConfigError(f"{text}: its steps cannot be loaded: {type(error).__name__}: {error}.") from error
+    return known
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a file of steps.
+
+    Raises:
+        MissingInputError: there is no such file.
+    """
+    try:
+        return hashlib.sha256(Path(text).read_bytes()).hexdigest()
+    except OSError as error:
+        raise MissingInputError(f"there is no file of steps {text} that can be read ({error.strerror}).") from error
 
 
 @step
@@ -89,7 +102,12 @@ def indices(series: xr.Dataset, names: Sequence[str] = ("NDVI", "NDWI", "NORM"))
     for name in names:
         index = registry.find(name)
         require(series, index.bands, f"indices ({name})")
-        made[index.name] = (_BANDWISE, registry.compute(name, {band: _values(series, band) for band in index.bands}))
+        bands = {band: _values(series, band) for band in index.bands}
+        # Date by date, what is in between stays in the cache of the processor.
+        dates = (
+            registry.compute(name, dict(zip(bands, one, strict=True))) for one in zip(*bands.values(), strict=True)
+        )
+        made[index.name] = (_BANDWISE, np.stack(list(dates)))
     return series.assign(made)
 
 

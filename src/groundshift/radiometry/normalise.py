@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from groundshift.errors import InputError, NormalisationWarning, UsageError
 from groundshift.numerics.regression import deming_slope, pairwise_slope
@@ -202,8 +202,8 @@ def _invariant(residual: NDArray[np.float64], keep: float) -> NDArray[np.bool_]:
         half = np.argpartition(distance, n // 2)[: n // 2 + 1]
         core = residual[:, half]
         distance = _distance(residual, core.mean(axis=1), np.atleast_2d(np.cov(core)))
-    scale = float(np.median(distance)) / special.chdtri(p, 0.5)
-    return np.asarray(distance <= scale * special.chdtri(p, 1 - keep))
+    scale = float(np.median(distance)) / scipy.special.chdtri(p, 0.5)
+    return np.asarray(distance <= scale * scipy.special.chdtri(p, 1 - keep))
 
 
 def _distance(

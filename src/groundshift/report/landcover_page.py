@@ -56,6 +56,8 @@ class LandcoverReport:
     files: tuple[tuple[str, str, int], ...]
     """Name, what it is, bytes."""
     inputs: tuple[str, ...]
+    candidates: tuple[Mapping[str, Any], ...] = ()
+    """Classifiers that were tried, each with its macro F1 where it had not been."""
 
 
 def render(report: LandcoverReport) -> str:

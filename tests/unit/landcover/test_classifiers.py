@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from groundshift.errors import InputError, ProductError, UsageError
-from groundshift.landcover.classifiers import Classifier, Lessons, classifier, held_out
+from groundshift.landcover.classifiers import Classifier, Lessons, candidates, classifier, held_out, soon
 from groundshift.landcover.trained import Trained, read_weights
 from groundshift.landcover.trees import read_lightgbm
 
@@ -33,6 +33,17 @@ def test_what_was_learnt_holds_for_other_samples(fitted: Classifier) -> None:
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert (fitted.predict(values) == classes).mean() > 0.85
     np.testing.assert_array_equal(fitted.classes_, [3, 5, 9])
+
+
+def test_options_of_the_default_go_to_those_that_have_them() -> None:
+    network, forest, neighbours = candidates("auto", epochs=3, trees=4, seed=5)
+    assert (network.kind, network.epochs, network.seed) == ("mlp", 3, 5)
+    assert (forest.kind, forest.trees, forest.seed) == ("rf", 4, 5)
+    assert [soon(neighbours, 3000, features) for features in (100, 200)] == [True, False]
+    assert soon(network, 3000, 200)
+    assert [each.kind for each in candidates("knn")] == ["knn"]
+    with pytest.raises(UsageError, match=r"auto has no option leaves: expected some of mlp: .*epochs.*; rf: .*trees"):
+        candidates("auto", leaves=3)
 
 
 def test_the_same_samples_give_the_same_bytes_whatever_the_threads(fitted: Classifier) -> None:
