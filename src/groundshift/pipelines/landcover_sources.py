@@ -15,8 +15,8 @@ from groundshift.landcover.chain import Chain, Link
 from groundshift.landcover.classifiers import Classifier, TempCnn
 from groundshift.model.scene import Checked, Scene
 from groundshift.pipelines import patches, scene_series, series
+from groundshift.pipelines.landcover_features import Features, SeriesFeatures, StackFeatures
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
-from groundshift.pipelines.series import Features, SeriesFeatures, StackFeatures
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
