@@ -1,10 +1,10 @@
 """Change along a series of dates: first seen, then confirmed or taken back by the dates that follow.
 
-Every pixel keeps the reflectance of its last clear date, its *reference*, and each new date is compared with that. Where
-it differs, a change is first seen; the reference is then kept as it was before, and the next clear dates say whether the
-pixel still differs from it. With ``needed`` of the next ``of`` clear dates differing the change is confirmed, and as
-soon as that many cannot be reached any more it is taken back. A cloud that a mask missed differs once and is taken
-back; comparing consecutive dates alone would see two changes there, and confirm the return of the ground.
+Every pixel keeps the reflectance of its last clear date, its *reference*, and each new date is compared with that.
+Where it differs, a change is first seen; the reference is then kept as it was before, and the next clear dates say
+whether the pixel still differs from it. With ``needed`` of the next ``of`` clear dates differing the change is
+confirmed, and as soon as that many cannot be reached any more it is taken back. A cloud that a mask missed differs once
+and is taken back; comparing consecutive dates alone would see two changes there, and confirm the return of the ground.
 
 What is kept of a pixel does not grow with the number of dates.
 
@@ -16,6 +16,7 @@ confirmed disturbance by the number of anomalies).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,21 @@ from groundshift.errors import UsageError
 NONE, FIRST, CONFIRMED = 0, 1, 2
 """Status of a pixel: no change; first seen, and not yet confirmed; confirmed."""
 _MOST = 100
+
+
+KINDS = (
+    "",
+    "vegetation loss",
+    "vegetation gain",
+    "water gain: perhaps flooding",
+    "water loss",
+    "burn, or other strong loss of vegetation",
+    "brighter: perhaps bare ground or building",
+    "darker: perhaps shadow, wet ground or new cover",
+    "change of colour without a clear sign",
+)
+"""What a change often is by its signs, by the codes of :func:`kind_of`; not a finding."""
+_CLEAR, _BRIGHTNESS, _DARK_WATER = 0.1, 0.02, 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +59,9 @@ class ConfirmOptions:
         if not 0 < self.threshold < 1:
             raise UsageError(f"the threshold of change is a probability between 0 and 1, not {self.threshold}.")
         if not 1 <= self.needed <= self.of <= _MOST:
-            raise UsageError(f"change is confirmed by k of n dates, 1 <= k <= n <= {_MOST}, not {self.needed}/{self.of}.")
+            raise UsageError(
+                f"change is confirmed by k of n dates, 1 <= k <= n <= {_MOST}, not {self.needed}/{self.of}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,8 +170,40 @@ def _event(old, opens, back, new):  # type: ignore[no-untyped-def]
     return np.where(opens, new, np.where(back, old.dtype.type(0), old)).astype(old.dtype, copy=False)
 
 
+def kind_of(before: NDArray[np.float32], after: NDArray[np.float32], bands: Sequence[str]) -> NDArray[np.uint8]:
+    """What each pixel would be if it changed: a code of :data:`KINDS`, by the signs that the kinds of a pair go by too.
+
+    Args:
+        before, after: (p, y, x) reflectance on one scale.
+        bands: their names.
+    """
+    first, second = (dict(zip(bands, image, strict=True)) for image in (before, after))
+    nir = "B08" if "B08" in first else "B8A"
+    d_mean = (after - before).mean(axis=0)
+    found = np.where(d_mean > _BRIGHTNESS, 6, np.where(d_mean < -_BRIGHTNESS, 7, 8)).astype(np.uint8)
+    if nir in first and "B04" in first:
+        d_ndvi = _index(second, nir, "B04") - _index(first, nir, "B04")
+        found = np.where(np.abs(d_ndvi) > _CLEAR, np.where(d_ndvi > 0, np.uint8(2), np.uint8(1)), found)
+    if nir in first and "B12" in first:
+        d_nbr = _index(second, nir, "B12") - _index(first, nir, "B12")
+        found = np.where((d_nbr < -2 * _CLEAR) & (second[nir] < first[nir]), np.uint8(5), found)
+    if nir in first and "B03" in first:
+        wet, wetter = _index(first, "B03", nir), _index(second, "B03", nir)
+        strong = np.abs(wetter - wet) > 2 * _CLEAR
+        gain = strong & (wetter > 0) & (second[nir] < np.minimum(_DARK_WATER, first[nir]))
+        loss = strong & (wet > 0) & (first[nir] < np.minimum(_DARK_WATER, second[nir]))
+        found = np.where(gain, np.uint8(3), np.where(loss, np.uint8(4), found))
+    return found
+
+
+def _index(spectrum: Mapping[str, NDArray[np.float32]], plus: str, minus: str) -> NDArray[np.float32]:
+    """Normalised difference of two bands; 0 where both are dark."""
+    a, b = (np.maximum(spectrum[name], 0) for name in (plus, minus))
+    return np.where(a + b > 1e-3, (a - b) / np.maximum(a + b, np.float32(1e-3)), np.float32(0))
+
+
 def rescaled(track: Track, gain: NDArray[np.floating], offset: NDArray[np.floating]) -> Track:
-    """The track with its reference on the scale of the later date of a pair whose earlier scale is gain * later + offset.
+    """The track with its reference on the scale of the later date of a pair: earlier = gain * later + offset.
 
     Args:
         track: with its reference on the earlier scale.

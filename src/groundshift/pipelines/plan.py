@@ -155,10 +155,11 @@ def odd(before: Scene, after: Scene) -> list[GroundshiftWarning]:
     for kind, what, first, second in pairs:
         if first is not None and second is not None and first != second:
             found.append(kind(f"the two images differ in {what}: {first} and {second}."))
-    return [*found, *_times(before, after)]
+    return [*found, *odd_times(before, after)]
 
 
-def _times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
+def odd_times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
+    """Named warnings that the dates of the pair give rise to."""
     first, second = before.sensing_time, after.sensing_time
     if first is None or second is None:
         return []

@@ -29,6 +29,7 @@ from groundshift.pipelines import export, jobfile, stream
 from groundshift.pipelines.job import ChangeJob, DetectSection
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.pipelines.series_job import SeriesJob
 from groundshift.report import content, page, pictures
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _NAMES = {
     ChangeJob: (("CVA", "S2-CD"), ("changes.gpkg", "report.html", "item.json")),
     MosaicJob: (("mosaic", "evidence"), ("report.html",)),
     PredictJob: (("classes", "probabilities", "evidence", "sets"), ("report.html",)),
+    SeriesJob: (("first_change", "evidence", "max_probability"), ("alerts.gpkg", "report.html", "item.json")),
 }
 """Rasters and other files by which the results of a job are known."""
 _MANY = 0.3
@@ -61,7 +63,7 @@ _HOW = {
 # ---- before and after the work -------------------------------------------------------------------------------------
 
 
-def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob, *, resumed: bool) -> None:
+def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob | SeriesJob, *, resumed: bool) -> None:
     """What another job, or somebody else, left is not overwritten unless that was asked for.
 
     Args:
@@ -75,13 +77,13 @@ def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob, *, res
     if job.output.force:
         return
     record = earlier_manifest(outdir)
-    if record is not None and record.get("options") != job_options(job):
+    if record is not None and _same_job(record.get("options")) != _same_job(job_options(job)):
         raise OutputError(
             f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
         )
     if record is None and not resumed:
         rasters, others = _NAMES[type(job)]
-        ending = cog.extension(job.output.format)
+        ending = ".tif" if isinstance(job, SeriesJob) else cog.extension(job.output.format)
         taken = [name for name in (*(stem + ending for stem in rasters), *others) if (outdir / name).exists()]
         if taken:
             raise OutputError(
@@ -113,9 +115,16 @@ def remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[P
                 (outdir / stale).unlink(missing_ok=True)
 
 
-def job_options(job: ChangeJob | MosaicJob | PredictJob) -> dict[str, Any]:
+def job_options(job: ChangeJob | MosaicJob | PredictJob | SeriesJob) -> dict[str, Any]:
     """The options that the results depend on."""
     return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
+
+
+def _same_job(options: Any) -> Any:
+    """What two jobs must have in common to write to one folder: a series may grow, and be confirmed otherwise."""
+    if isinstance(options, dict) and "confirm" in options.get("detect", {}):
+        return {name: None if name == "input" else values for name, values in options.items()}
+    return options
 
 
 def check(state: Run) -> None:

@@ -1,10 +1,10 @@
 """Which scenes of a series are compared with which, settled before a pixel is read.
 
-The rule: scenes are dealt into *fields of view*, that is tile and relative orbit, and sorted by time; each usable date is
-compared with the usable date before it in its field of view, and with no other. From one orbit the sensor looks at the
-ground at one angle and the sun stands nearly the same five or ten days later, so that what differs is the ground.
-With ``--orbits any`` the fields of view are tiles. Scenes that do not tell their tile are dealt by the ground that they
-share; scenes that do not tell their orbit count as one orbit of their own.
+The rule: scenes are dealt into *fields of view*, that is tile and relative orbit, and sorted by time; each usable date
+is compared with the usable date before it in its field of view. From one orbit the sensor looks at the ground at one
+angle, and the sun stands nearly the same five or ten days later, so that what differs is the ground. With
+``--orbits any`` the fields of view are tiles. Scenes that do not tell their tile are dealt by the ground that they share;
+scenes that do not tell their orbit count as one orbit of their own.
 """
 
 from __future__ import annotations
@@ -124,12 +124,6 @@ def _area(grid: GeoBox, areas: list[tuple[str, GeoBox]]) -> str:
                 return name
     areas.append((f"area{len(areas) + 1}", grid))
     return areas[-1][0]
-
-
-def previous(usable: Sequence[bool]) -> list[tuple[int, int]]:
-    """Pairs (earlier, later) of dates in the order of time: each usable one with the usable one before it."""
-    kept = [i for i, is_usable in enumerate(usable) if is_usable]
-    return list(zip(kept, kept[1:], strict=False))
 
 
 def day_number(scene: Scene) -> int:
