@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +348,7 @@ def _compare(state: Run, found: Followed, last: _Date, date: _Date, journal: Jou
         state.pool.run(series_step.run, _steps(state, found, last, date), describe=str)
         return replace(pair, reason=reason)
     units = [json.loads(line) for line in journal.done if line.startswith(f'["unit", "{date.chain}"')]
-    facts = {unit[2]: StepFacts(*unit[2:5], tuple(unit[5])) for unit in units}
+    facts = {y0: StepFacts(y0, *rest, tuple(counts)) for _, _, (y0, *rest, counts) in units}
     path = date.folder / "probability.bin"
     out = Planes.open(path) if facts else Planes.create(path, (1, *seen[0].usable.shape[1:]), "float32")
     todo = [step for step in _steps(state, found, last, date, model=model, out=out) if step.window.y0 not in facts]
@@ -356,7 +356,7 @@ def _compare(state: Run, found: Followed, last: _Date, date: _Date, journal: Jou
 
         def finished(done: StepFacts) -> None:
             facts[done.y0] = done
-            journal.add(json.dumps(["unit", date.chain, done.y0, done.compared, done.changed, done.counts]))
+            journal.add(json.dumps(["unit", date.chain, astuple(done)]))
             advance(1)
 
         state.pool.run(series_step.run, todo, finished, str)

@@ -3,8 +3,8 @@
 The rule: scenes are dealt into *fields of view*, that is tile and relative orbit, and sorted by time; each usable date
 is compared with the usable date before it in its field of view. From one orbit the sensor looks at the ground at one
 angle, and the sun stands nearly the same five or ten days later, so that what differs is the ground. With
-``--orbits any`` the fields of view are tiles. Scenes that do not tell their tile are dealt by the ground that they share;
-scenes that do not tell their orbit count as one orbit of their own.
+``--orbits any`` the fields of view are tiles. Scenes that do not tell their tile are dealt by the ground that they
+share; scenes that do not tell their orbit count as one orbit of their own.
 """
 
 from __future__ import annotations
@@ -127,8 +127,13 @@ def _area(grid: GeoBox, areas: list[tuple[str, GeoBox]]) -> str:
 
 
 def day_number(scene: Scene) -> int:
-    """Days since 1999-12-31; that fits 16 bits until 2179."""
-    return (_time(scene).date() - _EPOCH).days + 1
+    """The day of a scene as a number that fits 16 bits until 2179."""
+    return number_of(_time(scene).date())
+
+
+def number_of(day: date) -> int:
+    """Days since 1999-12-31."""
+    return (day - _EPOCH).days + 1
 
 
 def day_of(number: int) -> date:
