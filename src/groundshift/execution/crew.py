@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from groundshift.errors import GroundshiftError, ProductError
+from groundshift.execution import memory
 from groundshift.execution.worker import DONE, REFUSED, TROUBLED, outcome
 
 A = TypeVar("A")
@@ -137,6 +138,10 @@ class Crew(ABC):
     @abstractmethod
     def pids(self) -> tuple[int, ...]:
         """Process numbers of the workers."""
+
+    def worker_bytes(self, text: str) -> int:
+        """Memory that each worker may use for pixels, of that which is given to all (``2G``); may be negative."""
+        return memory.worker_bytes(text, self.workers)
 
     @abstractmethod
     def _free(self) -> bool:
