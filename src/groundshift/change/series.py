@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +166,7 @@ def advance(
     )
 
 
-def _event(old, opens, back, new):  # type: ignore[no-untyped-def]
+def _event(old: Any, opens: NDArray[np.bool_], back: NDArray[np.bool_], new: Any) -> Any:
     """A field of the change: new where one is first seen, 0 where it is taken back."""
     return np.where(opens, new, np.where(back, old.dtype.type(0), old)).astype(old.dtype, copy=False)
 

@@ -23,6 +23,7 @@ from groundshift.cli import (
     run,
     screen,
     select,
+    series,
 )
 from groundshift.cli.layout import Command, Group, examples
 
@@ -59,6 +60,7 @@ def groundshift(
 
 for _name, _module, _short in (
     ("change", change, "What changed between two images."),
+    ("series", series, "Where and when something changed."),
     ("mosaic", mosaic, "One picture of many scenes."),
     ("select", select, "The fewest scenes that show an area clear."),
     ("screen", screen, "How much of an area scenes show clear."),

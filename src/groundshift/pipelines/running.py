@@ -18,8 +18,8 @@ from odc.geo.geobox import GeoBox
 from groundshift import __version__
 from groundshift.errors import GroundshiftWarning, OutputError, StrictError
 from groundshift.execution import memory
+from groundshift.execution.crew import Crew
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Advance, Progress
 from groundshift.io import vector
 from groundshift.io.atomic import free_bytes
@@ -46,7 +46,7 @@ class Running(Generic[J]):
     """The state of a run that every command has."""
 
     job: J
-    pool: Pool
+    pool: Crew
     progress: Progress
     outdir: Path
     work: Path

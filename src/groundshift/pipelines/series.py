@@ -8,7 +8,6 @@ more dates goes on from it, and so does a run that was killed.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +19,9 @@ import numpy as np
 
 from groundshift.errors import CloudWarning, GroundshiftWarning, NoDataError
 from groundshift.execution import lock
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import Crew
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import opening
 from groundshift.io.atomic import sweep, writing
@@ -52,7 +52,7 @@ STATE = ".groundshift-series"
 _IMPORTS = ("groundshift.pipelines.series_step", "groundshift.io.safe")
 _ENOUGH_VALID = 0.5
 
-OpenPool = Callable[..., Pool]
+OpenPool = Callable[..., Crew]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +116,13 @@ class Run(Running[SeriesJob]):
         return running.area_px(view.area, view.geobox)
 
 
-def run(job: SeriesJob, progress: Progress | None = None, open_pool: OpenPool = Pool) -> SeriesResult:
+def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool = open_pool) -> SeriesResult:
     """Follow a series.
 
     Args:
         job: everything that was asked for.
         progress: told of each stage.
-        open_pool: makes what runs the work: (number of workers, imports=modules).
+        workers: makes what runs the work, as :func:`groundshift.execution.backend.open_pool` does.
 
     Raises:
         GroundshiftError: with one sentence.
@@ -138,7 +138,7 @@ def run(job: SeriesJob, progress: Progress | None = None, open_pool: OpenPool = 
     with lock.hold(outdir):
         results.refuse_foreign(outdir, job, resumed=(outdir / STATE).exists())
         sweep(outdir)
-        with open_pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
+        with workers(job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir) as pool:
             state = Run(
                 job=job, plan=plan, pool=pool, progress=progress or Silent(), outdir=outdir, work=outdir / STATE
             )
@@ -222,7 +222,9 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
         if ("pair", chain) in records:
             pair = _pair_of(records["pair", chain])
         else:
-            pair = _begin(state, found, date) if last is None else _compare(state, found, last, date, journal)
+            pair = None if last is None else _compare(state, found, last, date, journal)
+            if last is None:
+                _begin(state, found, date)
             journal.add(json.dumps(["pair", chain, None if pair is None else asdict(pair)]))
         found.pairs += [] if pair is None else [pair]
         _forget(found.track, last, chain)
@@ -348,7 +350,7 @@ def _compare(state: Run, found: Followed, last: _Date, date: _Date, journal: Jou
         state.pool.run(series_step.run, _steps(state, found, last, date), describe=str)
         return replace(pair, reason=reason)
     units = [json.loads(line) for line in journal.done if line.startswith(f'["unit", "{date.chain}"')]
-    facts = {y0: StepFacts(y0, *rest, tuple(counts)) for _, _, (y0, *rest, counts) in units}
+    facts = {unit[0]: StepFacts(unit[0], unit[1], unit[2], tuple(unit[3])) for _, _, unit in units}
     path = date.folder / "probability.bin"
     out = Planes.open(path) if facts else Planes.create(path, (1, *seen[0].usable.shape[1:]), "float32")
     todo = [step for step in _steps(state, found, last, date, model=model, out=out) if step.window.y0 not in facts]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,12 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
 
 from groundshift.change.series import CONFIRMED, KINDS, NONE
 from groundshift.io import vector
 from groundshift.io.vector import Pieces
-from groundshift.model.grid import Window, blocks, offset_px, pixel_area_m2
+from groundshift.model.grid import Window, blocks, pixel_area_m2
 from groundshift.model.legend import NO_DATA
 from groundshift.pipelines import series_plan, series_step
 from groundshift.pipelines.series_step import ROWS
@@ -50,8 +49,8 @@ class Alert:
     """Of the next clear dates, that still differ: mean of its pixels."""
     dates: float
     """Next clear dates that had a say: mean of its pixels."""
-    bounds: tuple[float, float, float, float]
-    """Left, bottom, right, top in the coordinates of the grid."""
+    shape: BaseGeometry = field(repr=False)
+    """In the coordinates of the grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +88,7 @@ def write(state: Run, found: Followed) -> tuple[Path, list[Alert]]:
     area = pixel_area_m2(geobox) or 0.0
     kept = pixels >= math.ceil(state.job.detect.min_area / area - 1e-9) if area else np.ones(len(pixels), bool)
     shapes, code, pixels, mean = shapes[kept], code[kept], pixels[kept], mean[:, kept]
-    bounds = shapely.bounds(shapely.from_wkb(shapes))
+    placed = shapely.from_wkb(shapes)
     kinds = mean[3:].argmax(axis=0) + 1 if len(code) else np.empty(0, np.intp)
     alerts = [
         Alert(
@@ -101,7 +100,7 @@ def write(state: Run, found: Followed) -> tuple[Path, list[Alert]]:
             area_m2=float(pixels[i]) * area,
             confirmations=round(float(mean[1, i]), 2),
             dates=round(float(mean[2, i]), 2),
-            bounds=tuple(bounds[i].tolist()),
+            shape=placed[i],
         )
         for i in range(len(code))
     ]
@@ -117,22 +116,7 @@ def write(state: Run, found: Followed) -> tuple[Path, list[Alert]]:
 def largest(alerts: list[Alert], count: int) -> list[Alert]:
     """The alerts worth looking at first: confirmed before first seen, then by area and confidence."""
     rank = {status: code for code, status in STATUS.items()}
-    return sorted(alerts, key=lambda one: (-rank[one.status], -one.area_m2 * one.confidence, one.bounds))[:count]
-
-
-def drawn(found: Followed, alert: Alert, grid: GeoBox) -> NDArray[np.bool_]:
-    """(y, x) pixels of a part of the grid that changed on the day of an alert."""
-    top, left = offset_px(found.view.geobox, grid)
-    rows, columns = (int(n) for n in grid.shape)
-    code = series_plan.number_of(date.fromisoformat(alert.date))
-    out = np.zeros((rows, columns), bool)
-    for y0 in range(top // ROWS * ROWS, top + rows, ROWS):
-        window = Window(y0, min(y0 + ROWS, int(found.view.geobox.shape[0])), 0, columns)
-        first = series_step.load(found.track, window, found.chain).first
-        part = slice(max(top, window.y0) - window.y0, min(top + rows, window.y1) - window.y0)
-        inside = slice(max(top, window.y0) - top, min(top + rows, window.y1) - top)
-        out[inside] = first[part, left : left + columns] == code
-    return out
+    return sorted(alerts, key=lambda one: (-rank[one.status], -one.area_m2 * one.confidence, one.shape.bounds))[:count]
 
 
 def confirmed(alerts: list[Alert]) -> list[Alert]:

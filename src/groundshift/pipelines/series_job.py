@@ -93,6 +93,14 @@ class SeriesOutputSection(Section):
     """Replace the results of another run."""
 
 
+class SeriesRunSection(RunSection):
+    """How the work is done; does not change the result."""
+
+    scheduler: str | None = None
+    """Address of a Dask scheduler (tcp://host:8786), or local: a Dask cluster on this machine; none: processes of its
+    own."""
+
+
 class SeriesJob(Section):
     """One run of ``groundshift series``."""
 
@@ -102,7 +110,7 @@ class SeriesJob(Section):
     normalise: SeriesNormaliseSection = SeriesNormaliseSection()
     detect: SeriesDetectSection = SeriesDetectSection()
     output: SeriesOutputSection
-    run: RunSection = RunSection()
+    run: SeriesRunSection = SeriesRunSection()
 
 
 def _numbers(confirm: str) -> tuple[int, int]:

@@ -88,7 +88,7 @@ def coloured(share: NDArray[np.floating]) -> NDArray[np.uint8]:
     place = np.nan_to_num(np.clip(share, 0, 1)) * (len(_RAMP) - 1)
     low = np.minimum(place.astype(np.intp), len(_RAMP) - 2)
     part = (place - low)[..., None]
-    out = np.rint(_RAMP[low] * (1 - part) + _RAMP[low + 1] * part).astype(np.uint8)
+    out: NDArray[np.uint8] = np.rint(_RAMP[low] * (1 - part) + _RAMP[low + 1] * part).astype(np.uint8)
     out[~np.isfinite(share)] = _MISSING
     return out
 
@@ -142,7 +142,7 @@ def write_series(state: Run, found: Followed) -> tuple[dict[str, tuple[Path, str
         Files by name with what they are; counts of pixels.
     """
     work = found.track.parent
-    shape = tuple(int(n) for n in found.view.geobox.shape)
+    shape = int(found.view.geobox.shape[0]), int(found.view.geobox.shape[1])
     rasters = [
         Raster(
             "first_change",

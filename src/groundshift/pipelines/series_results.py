@@ -17,6 +17,7 @@ import groundshift
 from groundshift.io import manifest, stac_item
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
+from groundshift.io.vector import rasterise_mask
 from groundshift.model.grid import crop, pixel_area_m2, pixel_size_m, window_of
 from groundshift.model.legend import NO_DATA
 from groundshift.model.scene import Reader
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _SHOWN_PLACES = 4
 _SHOWN_ALERTS = 12
-_CHIP_PX = (48, 400)
+_CHIP_PX = (64, 400)
 """Sides of the pictures of a place, at least and at most."""
 _ROOM = 2.0
 """Sides of a place, in sides of what changed there."""
@@ -172,7 +173,7 @@ def _places(state: Run, found: Followed, alerts: list[Alert]) -> list[Place]:
     for alert in shown:
         grid = _around(alert, geobox)
         after = days.index(alert.date)
-        masks.append(series_alerts.drawn(found, alert, grid))
+        masks.append(rasterise_mask(alert.shape, grid))
         work += [_Chip(usable[i], bands, grid) for i in (max(0, after - 1), after)]
     images = state.pool.run(read_chip, work, describe=str)
     return [
@@ -189,7 +190,7 @@ def _places(state: Run, found: Followed, alerts: list[Alert]) -> list[Place]:
 
 def _around(alert: Alert, geobox: GeoBox) -> GeoBox:
     """A square of the grid around an alert, cut at its border."""
-    window = window_of(alert.bounds, geobox)
+    window = window_of(alert.shape.bounds, geobox)
     side = int(np.clip(round(_ROOM * max(window.shape)), *_CHIP_PX))
     y, x = (window.y0 + window.y1) // 2, (window.x0 + window.x1) // 2
     middle = replace(window, y0=y, y1=y + 1, x0=x, x1=x + 1)

@@ -171,7 +171,9 @@ def joint_px(first: Seen, second: Seen) -> int:
     """Pixels that are usable at both dates."""
     _, rows, columns = first.usable.shape
     windows = blocks((rows, columns), max(1, 2**24 // columns))
-    return sum(int((first.usable.read(part, 0) & second.usable.read(part, 0)).sum()) for part in windows)  # type: ignore[operator]
+    return sum(
+        int(np.count_nonzero(np.multiply(first.usable.read(part, 0), second.usable.read(part, 0)))) for part in windows
+    )
 
 
 def from_json(record: dict[str, Any]) -> Judged:

@@ -147,7 +147,7 @@ def load(folder: Path, window: Window, chain: str) -> Track:
 
 def _save(track: Track, path: Path) -> None:
     reference = np.clip(np.rint(track.reference / np.float32(_STEP)) + _ZERO, 1, 65_535)
-    kept = replace(track, reference=np.where(track.reference_day > 0, reference, 0).astype(np.uint16))  # type: ignore[arg-type]
+    kept = replace(track, reference=np.where(track.reference_day > 0, reference, 0).astype(np.uint16))
     with atomic(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **{field.name: getattr(kept, field.name) for field in fields(Track)})
 

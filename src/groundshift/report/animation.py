@@ -58,7 +58,7 @@ def _frame(places: Sequence[Place], date: int) -> NDArray[np.uint8]:
 
 
 def _drawn(place: Place, date: int) -> NDArray[np.uint8]:
-    looks = [(image, np.isfinite(image).all(axis=0)) for image in (place.before, place.after)]
+    looks = [(image, np.asarray(np.isfinite(image).all(axis=0))) for image in (place.before, place.after)]
     shown = [look for look in looks if look[1].any()]
     picture = np.full((*place.outline.shape, 3), 225, np.uint8)
     image, valid = looks[date]

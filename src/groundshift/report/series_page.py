@@ -170,5 +170,7 @@ def _drawing(calibration: Calibration | None) -> Markup | None:
         return None
     from groundshift.report import landcover_figures  # here, since matplotlib takes memory
 
-    values = (np.array(each, float) for each in (calibration.confidence, calibration.accuracy, calibration.count))
-    return Markup(landcover_figures.reliability(*values, calibration.ece))
+    confidence, accuracy, count = (
+        np.array(each, float) for each in (calibration.confidence, calibration.accuracy, calibration.count)
+    )
+    return Markup(landcover_figures.reliability(confidence, accuracy, count, calibration.ece))
