@@ -62,7 +62,7 @@ def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
                 f"{reader.scene.name} has no {', '.join(missing)}: it has "
                 f"{', '.join(reader.scene.bands) or 'no bands'}; choose others with --bands."
             )
-    full = _full_grid(before.scene, job.grid.bands, job.grid.resolution)
+    full = full_grid(before.scene, job.grid.bands, job.grid.resolution)
     _check_overlap(full, before.scene, after.scene, job.grid.bands)
     if job.grid.aoi is None:
         return Plan(full=full, window=Window(0, full.shape[0], 0, full.shape[1]), area=None)
@@ -70,7 +70,7 @@ def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
     return Plan(full=full, window=window_of(area.bounds, full), area=area)
 
 
-def _full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -> GeoBox:
+def full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -> GeoBox:
     native = min((scene.bands[band].geobox for band in bands), key=lambda box: (_size(box), box.shape[0]))
     if resolution_m is None:
         return native

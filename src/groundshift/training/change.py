@@ -131,7 +131,7 @@ def train(
                 pool.put(maker.make())
             value = loss(_scores(net, batch := drawn(pool, rng, options.batch)), batch.truth)
             optimiser.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             cycle.step()
@@ -159,8 +159,8 @@ def train(
 def drawn(pool: Pool, rng: np.random.Generator, count: int) -> Batch:
     """A batch of the pool as tensors."""
     before, after, told, truth = pool.batch(rng, count)
-    images = (torch.from_numpy(each).contiguous(memory_format=torch.channels_last) for each in (before, after))
-    return Batch(*images, torch.from_numpy(told), torch.from_numpy(truth))
+    one, other = (torch.from_numpy(each).contiguous(memory_format=torch.channels_last) for each in (before, after))
+    return Batch(one, other, torch.from_numpy(told), torch.from_numpy(truth))
 
 
 def loss(scores: Tensor, truth: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ def judge(net: ChangeNetTorch, batches: Sequence[Batch]) -> dict[str, float]:
         "loss": float(logs.mean()),
         "brier": float(((probability - there) ** 2).mean()),
         "f1": 2 * hit / max(float(found.sum() + there.sum()), 1.0),
-        "auc": float(auc(scores.astype(np.float32), there)) if there.any() else math.nan,
+        "auc": auc(scores.astype(np.float32), there) or math.nan,
     }
 
 

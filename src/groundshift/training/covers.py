@@ -95,4 +95,5 @@ BIOMES: tuple[tuple[str, ...], ...] = (
 def spectrum(name: str) -> Image:
     """(13) surface reflectance of a cover; the cirrus band sees nothing of the ground."""
     percent = COVERS[name]
-    return np.array([*percent[:10], 0.1, *percent[10:]], np.float32) / 100
+    found: Image = np.array([*percent[:10], 0.1, *percent[10:]], np.float32) / np.float32(100)
+    return found

@@ -79,7 +79,7 @@ def view(rng: np.random.Generator, image: Image) -> Image:
     if rng.random() < 0.3:
         sigma = rng.uniform(0.2, 0.6)
         out = ndimage.gaussian_filter(out, (0, sigma, sigma), truncate=2.5)
-    return out
+    return np.asarray(out, np.float32)
 
 
 def noise(rng: np.random.Generator, image: Image) -> Image:
@@ -124,7 +124,7 @@ def vegetation(image: Image) -> Image:
 
 def water(image: Image) -> Image:
     """(y, x) 1 where green is brighter than a dark near infrared."""
-    return ((image[GREEN] > image[NIR]) & (image[NIR] < 0.1)).astype(np.float32)
+    return np.asarray((image[GREEN] > image[NIR]) & (image[NIR] < 0.1), np.float32)
 
 
 def covers(image: Image) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -132,7 +132,8 @@ def covers(image: Image) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     smooth = ndimage.uniform_filter(image[[BLUE, RED, NIR]], (0, 3, 3))
     ndvi = (smooth[2] - smooth[1]) / np.maximum(smooth[2] + smooth[1], 0.02)
     tone = np.log(smooth.sum(axis=0) + 0.05)
-    return tuple(np.digitize(each, np.percentile(each, (10, 30, 50, 70, 90))) for each in (ndvi, tone))  # type: ignore[return-value]
+    green, bright = (np.digitize(each, np.percentile(each, (10, 30, 50, 70, 90))) for each in (ndvi, tone))
+    return green, bright
 
 
 def shifted(image: Image, rows: float, columns: float) -> Image:

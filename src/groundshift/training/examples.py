@@ -167,6 +167,6 @@ def hole(rng: np.random.Generator) -> NDArray[np.bool_]:
     if rng.random() < 0.4:
         out |= y * rng.normal() + x * rng.normal() > rng.uniform(20, 110)
     for _ in range(int(rng.integers(0, 4))):
-        y0, x0, radius = [*rng.uniform(0, SIZE, 2).tolist(), float(rng.uniform(2, 25))]
-        out |= np.hypot(y - y0, x - x0) < radius
+        row, column = rng.uniform(0, SIZE, 2)
+        out |= np.hypot(y - row, x - column) < rng.uniform(2, 25)
     return out

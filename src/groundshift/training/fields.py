@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 SIZE = 128
@@ -20,6 +21,7 @@ class Bank:
         rng = np.random.default_rng(seed)
         self.smooth = [fractal(rng, float(power)) for power in np.linspace(1.8, 3.6, 16)]
         self.streaks = [fractal(rng, 2.8, stretch=float(s)) for s in np.linspace(3, 9, 8)]
+        self.puffs = [puffs(rng, float(width)) for width in np.geomspace(1.6, 7, 10)]
         self.parcels = [_parcels(rng, int(n)) for n in np.geomspace(150, 6000, 10)]
 
     def crop(self, rng: np.random.Generator, fields: list[Image], zoom: float = 1.0, size: int = SIZE) -> Image:
@@ -39,12 +41,12 @@ def window(field: Image, y0: float, x0: float, zoom: float, size: int, turn: int
     if turn & 2:
         columns = columns[::-1]
     if zoom == 1 and float(y0).is_integer() and float(x0).is_integer():
-        return field[np.ix_(rows.astype(int) % BANK, columns.astype(int) % BANK)]
+        return np.asarray(field[np.ix_(rows.astype(int) % BANK, columns.astype(int) % BANK)])
     r0, c0 = np.floor(rows).astype(int), np.floor(columns).astype(int)
     fr, fc = (rows - r0).astype(np.float32)[:, None], (columns - c0).astype(np.float32)
     top = field[np.ix_(r0 % BANK, c0 % BANK)] * (1 - fc) + field[np.ix_(r0 % BANK, (c0 + 1) % BANK)] * fc
     low = field[np.ix_((r0 + 1) % BANK, c0 % BANK)] * (1 - fc) + field[np.ix_((r0 + 1) % BANK, (c0 + 1) % BANK)] * fc
-    return top * (1 - fr) + low * fr
+    return np.asarray(top * (1 - fr) + low * fr, np.float32)
 
 
 def fractal(rng: np.random.Generator, power: float, stretch: float = 1.0) -> Image:
@@ -59,7 +61,16 @@ def fractal(rng: np.random.Generator, power: float, stretch: float = 1.0) -> Ima
     amplitude[0, 0] = 0
     noise = rng.standard_normal((BANK, BANK // 2 + 1)) + 1j * rng.standard_normal((BANK, BANK // 2 + 1))
     field = np.fft.irfft2(noise * amplitude, s=(BANK, BANK))
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), np.float32)
+
+
+def puffs(rng: np.random.Generator, width_px: float) -> Image:
+    """(512, 512) periodic noise of one size of blobs, mean 0, deviation 1."""
+    noise = rng.standard_normal((BANK, BANK))
+    field = ndimage.gaussian_filter(noise, width_px, mode="wrap") - ndimage.gaussian_filter(
+        noise, 2.5 * width_px, mode="wrap"
+    )
+    return np.asarray(field / field.std(), np.float32)
 
 
 def _parcels(rng: np.random.Generator, count: int) -> Image:
@@ -69,8 +80,9 @@ def _parcels(rng: np.random.Generator, count: int) -> Image:
     stretch = rng.uniform(1, 2.5)
     y, x = np.mgrid[0:BANK, 0:BANK]
     _, nearest = tree.query(np.stack([y.ravel(), (x * stretch % BANK).ravel()], axis=1))
-    return rng.standard_normal(count).astype(np.float32)[nearest].reshape(BANK, BANK)
+    return np.asarray(rng.standard_normal(count)[nearest].reshape(BANK, BANK), np.float32)
 
 
 def standard(field: Image) -> Image:
-    return np.clip((field - field.mean()) / max(float(field.std()), 1e-4), -3, 3).astype(np.float32)
+    """Mean 0 and deviation 1, cut at three deviations."""
+    return np.asarray(np.clip((field - field.mean()) / max(float(field.std()), 1e-4), -3, 3), np.float32)
