@@ -17,6 +17,7 @@ from groundshift.cli import (
     evaluate,
     features,
     landcover,
+    models,
     mosaic,
     plot,
     polygons,
@@ -77,3 +78,4 @@ for _name, _module, _short in (
     app.command(_name, cls=Command, short_help=_short, epilog=_module.EXAMPLES)(getattr(_module, _name))
 app.add_typer(landcover.app, name="landcover", cls=Group, short_help="Train a land-cover model, make maps with it.")
 app.add_typer(plot.app, name="plot", cls=Group, short_help="Pictures of finished rasters.")
+app.add_typer(models.app, name="models", cls=Group, short_help="Train the networks that the package runs.")
