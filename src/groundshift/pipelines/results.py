@@ -25,7 +25,7 @@ from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
-from groundshift.pipelines import export, jobfile, stream
+from groundshift.pipelines import export, jobfile, pair_model, stream
 from groundshift.pipelines.job import ChangeJob, DetectSection
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.mosaic_job import MosaicJob
@@ -48,6 +48,12 @@ _LITTLE = 0.2
 _NODATA_POINTS = 2.0
 _LAW = {
     "cva": "Change vector analysis of {n} bands: differences after relative normalisation, {how}.",
+    "statistical": "Probability of change of {n} bands: one minus the local false-discovery rate of the pair's own "
+    "statistics; change is what has a probability of one half.",
+    "network": "Probability of change of {n} bands by a network that was taught to look past light, air and season; "
+    "change is what has a probability of one half.",
+    "ensemble": "Probability of change of {n} bands, by a network and by the pair's own statistics together; change is "
+    "what has a probability of one half.",
     "irmad": "Iteratively reweighted multivariate alteration detection (IR-MAD) of {n} bands, {how}.",
 }
 _HOW = {
@@ -354,8 +360,8 @@ def _asset(state: Run, key: str, path: Path, title: str, target: GeoBox, count: 
         )
     elif key == "S2-CD":
         bands = (BandField(name="change", dtype="uint8", nodata=NO_DATA, legend=change_legend(count)),)
-    elif key == "p-value":
-        bands = (BandField(name="p-value", dtype="float32", nodata=np.nan),)
+    elif key in ("p-value", "PROBABILITY"):
+        bands = (BandField(name=key.lower(), dtype="float32", nodata=np.nan),)
     else:
         roles = ("overview",) if path.suffix == ".png" else ("metadata",) if path.suffix == ".html" else ("data",)
         return AssetField(path=path, title=title, roles=roles)
@@ -407,6 +413,7 @@ def _report(
         version=groundshift.__version__,
         method=_LAW[detect.method].format(n=len(state.job.grid.bands), how=_how(detect)),
         confidence_percent=detect.confidence,
+        least_probability=pair_model.LIMIT if detect.method in pair_model.METHODS else None,
         compared_pixels=compared,
         compared_ha=None if area is None else compared * area / 1e4,
         changed_pixels=changed,

@@ -29,6 +29,7 @@ from groundshift.io.planes import Planes
 from groundshift.model.grid import blocks, pixel_size_m
 from groundshift.model.scene import Reader
 from groundshift.pipelines import (
+    fitting,
     ingest,
     pair_model,
     results,
@@ -40,6 +41,7 @@ from groundshift.pipelines import (
 )
 from groundshift.pipelines import plan as pair_plan
 from groundshift.pipelines.fitting import Block
+from groundshift.pipelines.job import DetectSection, KindsSection
 from groundshift.pipelines.pair_model import PairModel
 from groundshift.pipelines.running import Running
 from groundshift.pipelines.series_job import SeriesJob
@@ -131,6 +133,7 @@ def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool = op
 
     start = time.monotonic()
     outdir = Path(job.output.outdir)
+    pair_model.check(job.detect.method, job.detect.network_weights, job.grid.bands)
     readers = [
         opening.open_scene(text, running.open_options(job.input, outdir)) for text in dict.fromkeys(job.input.scenes)
     ]
@@ -242,19 +245,21 @@ def _identity(state: Run, view: FieldOfView) -> str:
         job.grid,
         job.clouds,
         job.normalise,
-        job.detect.model_copy(update={"min_area": 0.0}),
+        job.detect.model_copy(update={"min_area": None}),
     )
     place = [str(view.geobox.affine), list(view.geobox.shape), str(view.geobox.crs), len(state.plan.fields) > 1]
     options = [*(section.model_dump(mode="json") for section in sections), *place]
-    return running.identity(options, [], (), [text for text in (job.grid.aoi, job.clouds.weights) if text])
+    network = pair_model.network_of(job.detect.method, job.detect.network_weights)
+    named = (job.grid.aoi, job.clouds.weights, None if network is None else str(network.weights))
+    return running.identity(options, [], (), [text for text in named if text])
 
 
 def _chains(state: Run, view: FieldOfView) -> list[str]:
     """A name for the series up to each of its dates: it depends on the files of all of them."""
     chains: list[str] = []
     for reader in view.readers:
-        own = running.identity(chains[-1:], [reader], state.job.grid.bands, [reader.scene.href])
-        chains.append(own)
+        told = [*chains[-1:], reader.scene.name, reader.scene.href]
+        chains.append(running.identity(told, [reader], state.job.grid.bands, [reader.scene.href]))
     return chains
 
 
@@ -381,8 +386,9 @@ def _model(state: Run, found: Followed, seen: tuple[Seen, Seen], joint_percent: 
         return None, f"{joint_percent:.3g} % jointly usable, less than {job.detect.min_joint:g} %"
     try:
         pixel_m = pixel_size_m(found.view.geobox)
-        sample = _sample(state, seen)
-        return pair_model.fit(sample, job.grid.bands, pixel_m, job.detect.method, job.normalise), ""
+        sample, bands = _sample(state, seen), job.grid.bands
+        fitted = fitting.fit(sample, bands, pixel_m, DetectSection(), job.normalise, KindsSection())
+        return pair_model.make(fitted, sample, bands, job.detect.method, job.detect.network_weights), ""
     except NoDataError as error:
         return None, str(error)
 

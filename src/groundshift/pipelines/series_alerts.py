@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from groundshift.pipelines.series import Followed, Run
 
 STATUS = {1: "first seen", 2: "confirmed"}
+_FEWEST_PX = 4
+"""Of an alert, where nothing else was asked for."""
 _CODES = 4
 """A label is the day times this, plus the status."""
 _EARLIEST = NO_DATA // _CODES + 1
@@ -85,8 +87,8 @@ def write(state: Run, found: Followed) -> tuple[Path, list[Alert]]:
     rows, columns = (int(n) for n in geobox.shape)
     work = [_Rows(found.track, found.chain, window, columns, geobox.affine) for window in blocks((rows, columns), ROWS)]
     shapes, code, pixels, mean = vector.merge_measured(state.pool.run(outline, work, describe=str))
-    area = pixel_area_m2(geobox) or 0.0
-    kept = pixels >= math.ceil(state.job.detect.min_area / area - 1e-9) if area else np.ones(len(pixels), bool)
+    area, least = pixel_area_m2(geobox) or 1.0, state.job.detect.min_area
+    kept = pixels >= (_FEWEST_PX if least is None else math.ceil(least / area - 1e-9))
     shapes, code, pixels, mean = shapes[kept], code[kept], pixels[kept], mean[:, kept]
     placed = shapely.from_wkb(shapes)
     kinds = mean[3:].argmax(axis=0) + 1 if len(code) else np.empty(0, np.intp)

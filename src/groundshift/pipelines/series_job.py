@@ -57,14 +57,16 @@ class SeriesDetectSection(Section):
 
     method: Literal["statistical", "network", "ensemble"] = "statistical"
     """statistical (the pair's own statistics of no change), network (ours), or both together."""
+    network_weights: str | None = None
+    """ONNX file that groundshift models train change wrote; none: the network that comes with groundshift."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Probability from which on a date differs from the one that it is compared with."""
     confirm: Annotated[str, Field(pattern=r"^\s*\d+\s*/\s*\d+\s*$")] = "2/3"
     """Dates that must still differ, of the next clear dates: k/n (as the alert systems GLAD and RADD wait for more)."""
     min_joint: Annotated[float, Field(ge=0, le=100)] = 5.0
     """Pairs with fewer jointly usable pixels than this percentage of the area are skipped."""
-    min_area: Annotated[float, Field(ge=0)] = 0.0
-    """Smallest alert, square metres; none: every pixel."""
+    min_area: Annotated[float, Field(ge=0)] | None = None
+    """Smallest alert, square metres; none: four pixels. The rasters keep everything."""
 
     @field_validator("confirm")
     @classmethod

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = -1
 """No data in the raster of days."""
-_PROBABILITY = BandTag("probability", "", "probability that a change occurred between the two dates, 0 to 1")
 _DAYS = (
     BandTag("first_change", "", "day on which the change was first seen, as year month day: 20230815; 0 none"),
     BandTag("last_unchanged", "", "last clear day before it, likewise"),
@@ -43,7 +42,13 @@ _MISSING = (205, 205, 210)
 def write_probability(state: Run, found: Followed, name: str, planes: Planes) -> None:
     """Write the probability of one pair, and a picture of it beside it."""
     raster = Raster(
-        Path(name).stem, planes, (_PROBABILITY,), ("bilinear",), np.nan, "probability of change", overview="average"
+        Path(name).stem,
+        planes,
+        (export.PROBABILITY,),
+        ("bilinear",),
+        np.nan,
+        "probability of change",
+        overview="average",
     )
     with state.stage("write", 1) as advance:
         _put(state, found, raster)
