@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from groundshift.change import probability
 from groundshift.change.network import ChangeNet
 from groundshift.change.probability import LocalFdr
+from groundshift.change.radial import EDGES, RadialLaw
 from groundshift.errors import NoDataError
 from groundshift.model.grid import Window
 from groundshift.pipelines.fitting import Block, Fitted
@@ -20,6 +21,7 @@ from groundshift.pipelines.fitting import Block, Fitted
 Method = Literal["statistical", "network", "ensemble"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """Methods that give probabilities."""
+_MOST = 0.9999
 LIMIT = 0.5
 """Probability from which on a pixel of a pair counts as changed."""
 
@@ -95,7 +97,13 @@ def check(method: Method, weights: str | None, bands: Sequence[str]) -> None:
 
 
 def make(
-    fitted: Fitted, sample: Sequence[Block], bands: Sequence[str], method: Method, weights: str | None = None
+    fitted: Fitted,
+    sample: Sequence[Block],
+    bands: Sequence[str],
+    method: Method,
+    *,
+    weights: str | None = None,
+    compared_px: int,
 ) -> PairModel:
     """What gives the probabilities of a pair.
 
@@ -105,6 +113,7 @@ def make(
         bands: of the images.
         method: whose probability.
         weights: of the network, where it is not ours.
+        compared_px: pixels that the pair is compared at.
 
     Raises:
         NoDataError: too few usable pixels.
@@ -116,6 +125,18 @@ def make(
         values = [statistic(fitted, block)[block.valid] for block in sample]
         if not values:
             raise NoDataError("no pixel is usable at both dates")
-        local = probability.fit(np.concatenate(values), len(bands))
+        local = _with_tail(probability.fit(np.concatenate(values), len(bands)), compared_px)
     layers = tuple(list(bands).index(name) for name in chosen)
     return PairModel(fitted=fitted, local=local, network=network, layers=layers, bands=chosen)
+
+
+def _with_tail(local: LocalFdr, compared_px: int) -> LocalFdr:
+    """The same with a say on values that the sample does not hold, such as those of a change that lies beside it.
+
+    Beyond a value that less than one of all unchanged pixels should exceed, whatever is there has changed: the rate of
+    false discoveries in the tail (Benjamini & Hochberg 1995) with one discovery.
+    """
+    law = RadialLaw(local.bands, local.law_scale, local.inverse_nu)
+    expected = local.unchanged_share * max(compared_px, local.samples) * law.above(EDGES[:-1])
+    curve = np.maximum(local.curve, np.clip(1 - expected, 0, max(_MOST, *local.curve)))
+    return replace(local, curve=tuple(curve.tolist()))
