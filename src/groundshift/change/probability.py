@@ -3,8 +3,7 @@
 The two-groups model: the statistic of a pair has the density f = pi0 f0 + (1 - pi0) f1, and a pixel that shows the
 value t has changed with probability 1 - pi0 f0(t) / f(t), one minus the local false-discovery rate. f is what is seen.
 f0 is what is seen outside of the regions of change (:mod:`groundshift.change.regions`): chi-squared and F laws do not
-fit real noise far out, where it matters. The statistic is that of a pixel and its
-neighbours, because change is a region.
+fit real noise far out, where it matters. The statistic is that of a pixel and its neighbours: change is a region.
 
 Source: B. Efron (2004), Large-scale simultaneous hypothesis testing: the choice of a null hypothesis.
 """
@@ -29,8 +28,8 @@ Float64 = NDArray[np.float64]
 FEWEST = 1000
 CONTEXT_HALO_PX = 1
 """Pixels around a block that :func:`in_context` depends on."""
-_SMOOTH_BINS = 3.0
-"""Width of the density's kernel, of bins that are a sixteenth of an octave: a fifth of an octave."""
+_SMOOTH_BINS = 2.0
+"""Width of the density's kernel, of bins that are a sixteenth of an octave each."""
 _MOST = 0.9999
 """Largest probability: no statistic is certain."""
 _LEAST = 1e-6
