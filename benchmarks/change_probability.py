@@ -64,8 +64,10 @@ class Answer:
 def answers(scene: Pair) -> dict[str, Answer]:
     """All methods on one pair."""
     ours = _compared(scene)
-    local = probability.fit(ours.statistic[scene.valid], len(BANDS))
-    by_statistics = local.probability(ours.statistic)
+    near = ndimage.binary_dilation(ours.changed, np.ones((3, 3), bool), 2)
+    in_context = probability.in_context(ours.statistic, scene.valid)
+    local = probability.fit(in_context[scene.valid], ~near[scene.valid])
+    by_statistics = local.probability(in_context)
     after = np.where(scene.valid, ours.fitted.normalised(scene.after), np.float32(0))
     by_network = ChangeNet().probability(np.nan_to_num(scene.before), after, BANDS, scene.valid)
     both = probability.ensemble(by_network, by_statistics)

@@ -85,7 +85,7 @@ class ChangeNet:
                 f"before, after and valid are (band, y, x) twice and (y, x) for {len(bands)} bands, "
                 f"not {before.shape}, {after.shape} and {valid.shape}"
             )
-        known = load(self.weights).card.bands
+        known = load(self.weights, keeps_memory=True).card.bands
         unknown = [name for name in bands if name not in known]
         if unknown or len(bands) < FEWEST_BANDS:
             raise InputError(
@@ -93,7 +93,7 @@ class ChangeNet:
             )
 
     def _run(self, dates: tuple[Float32, Float32], bands: Sequence[str], seen: NDArray[np.bool_]) -> Float32:
-        network = load(self.weights)
+        network = load(self.weights, keeps_memory=True)
         order = network.card.bands
         rows, columns = seen.shape
         padded = (-(-rows // COARSEST_PX) * COARSEST_PX, -(-columns // COARSEST_PX) * COARSEST_PX)
