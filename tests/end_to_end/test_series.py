@@ -17,6 +17,7 @@ import rasterio
 import shapely
 from PIL import Image
 from rio_cogeo.cogeo import cog_validate
+from scipy import ndimage
 
 import groundshift as gs
 from groundshift.cli.main import _groundshift, guarded
@@ -74,6 +75,11 @@ def whole(products: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield folder, gs.detect_series(products[::-1], folder).summary
 
 
+def far_from(amount: np.ndarray) -> np.ndarray:
+    """Where nothing changed within two pixels."""
+    return ~ndimage.binary_dilation(amount > 0, np.ones((5, 5), bool))
+
+
 def contents(folder: Path) -> dict[str, str]:
     """Checksums of what has no times in it."""
     names = (path for path in folder.iterdir() if path.suffix in (".tif", ".png", ".gif", ".gpkg"))
@@ -119,7 +125,7 @@ def test_probabilities_lie_on_the_pixels_of_the_images(
         seen = chance >= 0.5
         if one["after"] == "20210315":
             assert seen[known & (truth > 0) & (truth < 255)].mean() > 0.8
-        assert seen[known & (amount == 0)].mean() < 0.01, "soft rims aside"
+        assert seen[known & far_from(amount)].mean() < 0.01, "soft rims aside"
 
 
 def test_the_change_is_dated_confirmed_and_outlined(whole: tuple[Path, dict[str, Any]], planted: SyntheticPair) -> None:
@@ -133,7 +139,7 @@ def test_the_change_is_dated_confirmed_and_outlined(whole: tuple[Path, dict[str,
     assert set(np.unique(days[confirmed])) == {20210315}
     assert set(np.unique(before[confirmed])) <= {20210305, 20210310}
     assert confirmed[(truth > 0) & (truth < 255)].mean() > 0.7
-    assert confirmed[amount == 0].mean() < 0.005
+    assert confirmed[far_from(amount)].mean() < 0.005
     assert (confirmations[confirmed] == 2).mean() > 0.9
     assert (dates[confirmed] == 2).all(), "two clear dates came after it"
     meta, _, shapes, columns = pyogrio.raw.read(folder / "alerts.gpkg")

@@ -104,6 +104,11 @@ class Fitted:
         """AFTER (p, ...) brought to the scale of BEFORE."""
         return normalise.apply(self.normalisation, after)
 
+    def measured_statistic(self, block: Block) -> NDArray[np.float32]:
+        """(y, x) the statistic alone; 0 where not valid."""
+        contrast = self.contrast(block.before, block.after)
+        return self.statistic.evaluate(block.before, block.before + contrast, block.valid)
+
     def measure(self, block: Block, inner: Window | None = None) -> Measured:
         """Evaluate a block; ``inner`` cuts the halo off again."""
         contrast = self.contrast(block.before, block.after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from groundshift.change import probability
 from groundshift.change.network import ChangeNet
 from groundshift.change.probability import LocalFdr
-from groundshift.change.radial import EDGES, RadialLaw
-from groundshift.errors import NoDataError
 from groundshift.model.grid import Window
+from groundshift.pipelines import probabilities
 from groundshift.pipelines.fitting import Block, Fitted
 
 Method = Literal["statistical", "network", "ensemble"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """Methods that give probabilities."""
-_MOST = 0.9999
 LIMIT = 0.5
 """Probability from which on a pixel of a pair counts as changed."""
 
@@ -43,7 +41,8 @@ class PairModel:
     @property
     def halo_px(self) -> int:
         """Pixels that a block must know beyond its border."""
-        return max(self.fitted.halo_px, 0 if self.network is None else self.network.halo_px)
+        own = self.fitted.halo_px + probability.CONTEXT_HALO_PX
+        return own if self.network is None else max(own, self.network.halo_px)
 
     def probability(self, block: Block, inner: Window) -> NDArray[np.float32]:
         """Probability of change of a block, its halo cut off.
@@ -61,15 +60,10 @@ class PairModel:
             before, after = (np.ascontiguousarray(image[list(self.layers)]) for image in (block.before, brought))
             found.append(self.network.probability(before, after, self.bands, block.valid)[inner.slices])
         if self.local is not None:
-            found.append(self.local.probability(statistic(self.fitted, block)[inner.slices]))
+            statistic = self.fitted.measured_statistic(block)
+            found.append(probabilities.apply(self.local, statistic, block.valid)[inner.slices])
         mean = probability.ensemble(found[0], found[1]) if len(found) > 1 else found[0]
         return np.where(block.valid[inner.slices], mean, np.float32(np.nan)).astype(np.float32, copy=False)
-
-
-def statistic(fitted: Fitted, block: Block) -> NDArray[np.float32]:
-    """(y, x) the squared statistic of change; 0 where a block is not valid."""
-    contrast = fitted.contrast(block.before, block.after)
-    return fitted.statistic.evaluate(block.before, block.before + contrast, block.valid)
 
 
 def network_of(method: Method, weights: str | None) -> ChangeNet | None:
@@ -122,21 +116,6 @@ def make(
     network, local = network_of(method, weights), None
     chosen = () if network is None else network.choose(bands)
     if method != "network":
-        values = [statistic(fitted, block)[block.valid] for block in sample]
-        if not values:
-            raise NoDataError("no pixel is usable at both dates")
-        local = _with_tail(probability.fit(np.concatenate(values), len(bands)), compared_px)
+        local = probabilities.fit(sample, fitted, compared_px)
     layers = tuple(list(bands).index(name) for name in chosen)
     return PairModel(fitted=fitted, local=local, network=network, layers=layers, bands=chosen)
-
-
-def _with_tail(local: LocalFdr, compared_px: int) -> LocalFdr:
-    """The same with a say on values that the sample does not hold, such as those of a change that lies beside it.
-
-    Beyond a value that less than one of all unchanged pixels should exceed, whatever is there has changed: the rate of
-    false discoveries in the tail (Benjamini & Hochberg 1995) with one discovery.
-    """
-    law = RadialLaw(local.bands, local.law_scale, local.inverse_nu)
-    expected = local.unchanged_share * max(compared_px, local.samples) * law.above(EDGES[:-1])
-    curve = np.maximum(local.curve, np.clip(1 - expected, 0, max(_MOST, *local.curve)))
-    return replace(local, curve=tuple(curve.tolist()))
