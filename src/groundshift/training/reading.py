@@ -28,19 +28,21 @@ def read(texts: Sequence[str], seed: int = 0) -> list[Place]:
     """Read places: files that :func:`~groundshift.training.places.save` wrote, and scenes as any command takes them.
 
     Args:
-        texts: `.npz` files and scenes; scenes of the same grid are dates of one place.
+        texts: `.npz` files, folders of them, and scenes; scenes of the same grid are dates of one place.
         seed: of the windows that are cut out of large scenes.
 
     Raises:
         GroundshiftError: something is not there, broken, or without three bands that the network knows.
     """
-    files = [Path(text) for text in texts if text.endswith(".npz")]
+    found: list[Place] = []
     grids: dict[object, list[Reader]] = {}
     for text in texts:
-        if not text.endswith(".npz"):
-            reader = open_scene(text)
-            grids.setdefault(plan.full_grid(reader.scene, _bands(reader), None), []).append(reader)
-    found = [load(file) for file in files]
+        files = [Path(text)] if text.endswith(".npz") else sorted(Path(text).glob("*.npz"))
+        if files:
+            found += [load(file) for file in files]
+            continue
+        reader = open_scene(text)
+        grids.setdefault(plan.full_grid(reader.scene, _bands(reader), None), []).append(reader)
     rng = np.random.default_rng(seed)
     for readers in grids.values():
         found += _windows(readers, rng)
