@@ -11,6 +11,7 @@
     │   └── StrictError                       65   a warning, under --strict
     ├── ProductError    (OSError)             65   a product that is broken, unsafe or contradicts itself
     │   └── MissingInputError (FileNotFoundError)  66
+    ├── ServiceError    (ConnectionError)     69   a service that the run needs does not answer
     ├── OutputError     (OSError)             73   cannot write: space, permission, existing files
     └── BusyError       (RuntimeError)        75   another run holds the output folder: try later
 
@@ -69,6 +70,12 @@ class MissingInputError(ProductError, FileNotFoundError):
     """A file or band that is not there."""
 
     exit_code = 66
+
+
+class ServiceError(GroundshiftError, ConnectionError):
+    """A service that the run needs does not answer."""
+
+    exit_code = 69
 
 
 class OutputError(GroundshiftError, OSError):

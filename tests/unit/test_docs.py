@@ -32,6 +32,7 @@ COMMANDS = (
     "plot map",
     "design",
     "assess",
+    "models train change",
 )
 """Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)

@@ -93,7 +93,6 @@ def fit_law(counts: Float64, start: RadialLaw, upto: int = BINS, reach: float = 
     Below bin ``since`` only how many there are counts. ``reach`` is how far from the start the search looks first. The
     normal law is taken unless finite nu is better by more than half the logarithm of the count (Schwarz 1978).
     """
-    from scipy import optimize
 
     seen = np.flatnonzero(counts[:upto])
     if seen.size < 3:

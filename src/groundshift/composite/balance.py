@@ -313,8 +313,6 @@ def _potentials(
 
     Summing the normal equations over a connected part leaves sum a (u - home) = 0: the prior is the anchor.
     """
-    from scipy import sparse
-    from scipy.sparse.linalg import spsolve
 
     n = area.size
     pull = prior * np.maximum(area / max(area.mean(), 1.0), 1e-6)

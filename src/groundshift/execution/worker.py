@@ -20,8 +20,20 @@ from typing import Any
 from groundshift.errors import GroundshiftError
 from groundshift.execution import memory
 
-DONE, REFUSED, FAILED = "done", "refused", "failed"
-"""Outcomes: the result; an error that groundshift raised on purpose; any other exception, as text."""
+DONE, REFUSED, TROUBLED, FAILED = "done", "refused", "troubled", "failed"
+"""Outcomes: the result; an error that groundshift raised on purpose; trouble with memory or files that may pass, and
+any other exception, both as text."""
+
+ENVIRONMENT = {
+    "GDAL_CACHEMAX": "64",
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_SKIP": "VRT",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""One thread a worker, a small block cache (MB), no VRT; several threads would also decode broken JP2 as zeros."""
 
 _IDLE_S = 0.05
 """Without a task for this long, a worker gives back the memory that it no longer needs."""
@@ -35,7 +47,7 @@ def main() -> None:
     connection: Connection[Any, Any] = Connection(os.dup(0))
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
-    threading.Thread(target=_leave_when_alone, args=(connection.fileno(),), daemon=True).start()
+    threading.Thread(target=leave_when_alone, args=(connection.fileno(),), daemon=True).start()
     try:
         address_space, modules = connection.recv()
         _prepare(address_space, modules)
@@ -43,13 +55,13 @@ def main() -> None:
             if not connection.poll(_IDLE_S):
                 memory.release()
             task, function, argument = connection.recv()
-            outcome = _outcome(function, argument)
+            ending = outcome(function, argument)
             del argument
             try:
-                connection.send((task, *outcome))
+                connection.send((task, *ending))
             except (TypeError, AttributeError, pickle.PicklingError):
                 connection.send((task, FAILED, traceback.format_exc()))
-            del outcome
+            del ending
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
 
@@ -61,16 +73,19 @@ def _prepare(address_space: int | None, modules: Sequence[str]) -> None:
         importlib.import_module(module)
 
 
-def _outcome(function: Any, argument: Any) -> tuple[str, Any]:
+def outcome(function: Any, argument: Any) -> tuple[str, Any]:
+    """Call a function, and say how that ended."""
     try:
         return DONE, function(argument)
     except GroundshiftError as error:
         return REFUSED, (type(error), str(error))
+    except (MemoryError, OSError):
+        return TROUBLED, traceback.format_exc()
     except Exception:
         return FAILED, traceback.format_exc()
 
 
-def _leave_when_alone(descriptor: int) -> None:
+def leave_when_alone(descriptor: int) -> None:
     """End this process, in the middle of a task too, when the parent is gone: nothing may work on as an orphan."""
     poll = select.poll()
     poll.register(descriptor, 0)

@@ -77,7 +77,6 @@ def fit_temperature(
             f"probabilities of shape {probabilities.shape} for {len(labels)} labels: expected a row for each label "
             "and a column for each class."
         )
-    from scipy import optimize
 
     scores = _logarithm(probabilities)
     shift = 0.0 if ratio is None else _logarithm(ratio)

@@ -41,10 +41,10 @@ from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
 from groundshift.pipelines import patches, results, running, smoothing, steps
 from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said, predict_block
+from groundshift.pipelines.landcover_features import Features, StackFeatures
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
 from groundshift.pipelines.running import WORK
-from groundshift.pipelines.series import Features, StackFeatures
 from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 
 _IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")

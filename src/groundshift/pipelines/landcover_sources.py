@@ -13,9 +13,9 @@ from groundshift.io.stackfile import open_stack
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import Chain, Link
 from groundshift.model.scene import Checked, Scene
-from groundshift.pipelines import patches, scene_series, series
+from groundshift.pipelines import landcover_features, patches, scene_series
+from groundshift.pipelines.landcover_features import Features, SeriesFeatures, StackFeatures
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
-from groundshift.pipelines.series import Features, SeriesFeatures, StackFeatures
 
 if TYPE_CHECKING:
     from groundshift.landcover.classifiers import Classifier
@@ -61,14 +61,16 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
         GroundshiftError: with one sentence.
     """
     if job.input.stack is not None:
-        return Source(features=series.of_stack(open_stack(job.input.stack), wanted.names), chain=Chain(()))
+        return Source(features=landcover_features.of_stack(open_stack(job.input.stack), wanted.names), chain=Chain(()))
     chain, modules = wanted.chain, wanted.modules
     if len(job.input.scenes) == 1 and patches.is_patch(job.input.scenes[0]):
         patch = patches.open_patch(job.input.scenes[0], job.grid.bands)
-        return Source(features=series.of_series(patch, chain, modules, pool), chain=chain, bands=patch.bands)
+        return Source(
+            features=landcover_features.of_series(patch, chain, modules, pool), chain=chain, bands=patch.bands
+        )
     found, run = scene_series.read(job, outdir, pool, progress)
     return Source(
-        features=series.of_series(found, chain, modules, pool),
+        features=landcover_features.of_series(found, chain, modules, pool),
         chain=chain,
         bands=found.bands,
         inputs=[(layer.scene, checked) for layer, checked in zip(run.plan.layers, run.checked, strict=True)],
@@ -93,10 +95,10 @@ def fitted(source: Source, candidates: tuple[Classifier, ...]) -> tuple[Source, 
     features = source.features
     chain = source.chain
     if names != features.names and isinstance(features, StackFeatures):
-        features = series.of_stack(features.stack, names)
+        features = landcover_features.of_stack(features.stack, names)
     elif names != features.names and isinstance(features, SeriesFeatures):
         variables = list(dict.fromkeys(chains.variable_of(name) for name in names))
         chain = Chain((*chain.links, Link.of({"use": "select", "names": variables})))
-        features = series.of_series(features.series, chain, features.modules)
+        features = landcover_features.of_series(features.series, chain, features.modules)
     source = replace(source, features=features, chain=chain)
     return source, (candidates[0].set_params(steps=dates),)

@@ -18,8 +18,8 @@ from odc.geo.geobox import GeoBox
 from groundshift import __version__
 from groundshift.errors import GroundshiftWarning, OutputError, StrictError
 from groundshift.execution import memory
+from groundshift.execution.crew import Crew
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Advance, Progress
 from groundshift.io import vector
 from groundshift.io.atomic import free_bytes
@@ -30,6 +30,7 @@ from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
+from groundshift.pipelines.series_job import SeriesJob
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 WORK = ".groundshift-work"
 """Folder within that of the results, in which a run keeps what it needs."""
 
-J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob)
+J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, SeriesJob)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,7 +46,7 @@ class Running(Generic[J]):
     """The state of a run that every command has."""
 
     job: J
-    pool: Pool
+    pool: Crew
     progress: Progress
     outdir: Path
     work: Path
