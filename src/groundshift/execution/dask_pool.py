@@ -36,6 +36,8 @@ LOCAL = "local"
 
 _LOOK_S = 0.5
 """How often the scheduler is asked who is there."""
+_SEEN_S = 5.0
+"""A file may be seen on another machine a little later."""
 _DASK = {"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.client.scheduler-info-interval": "60s"}
 _OURS = {"DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
 
@@ -90,7 +92,7 @@ class DaskPool(Crew):
         _check_installed()
         self._scheduler = scheduler
         self._join_s = join_s
-        self._wish: dict[str, Any] = {"imports": tuple(imports), "token": None}
+        self._wish: dict[str, Any] = {"imports": tuple(imports), "token": None, "patience_s": _SEEN_S}
         self._folder = None if folder is None else Path(folder).resolve()
         self._open = contextlib.ExitStack()
         self._client: Any = None
@@ -205,13 +207,14 @@ class DaskPool(Crew):
 
         self._scratch = self._open.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         self._open.enter_context(dask.config.set(_DASK))
+        self._open.enter_context(_silence())
         if self._ours:
             layout = {"n_workers": 0, "processes": False, "protocol": "tcp", "host": "127.0.0.1"}
-            cluster = LocalCluster(**layout, dashboard_address=None, silence_logs=logging.CRITICAL)
+            cluster = LocalCluster(**layout, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
             self._address = self._open.enter_context(cluster).scheduler_address
         self._leave_token()
         try:
-            client = Client(self._address, set_as_default=False, timeout=10)
+            client = Client(self._address, set_as_default=False, timeout=min(10.0, self._join_s))
         except (OSError, ValueError, TypeError) as error:
             self.close()
             reason = str(error) or type(error).__name__
@@ -243,7 +246,7 @@ class DaskPool(Crew):
         while time.monotonic() < deadline:
             list(self._wait(None))
             ready = [member for member in self._members.values() if member.pid]
-            if self.refused and not self._members:
+            if len(self.refused) >= asked and not self._members:
                 self._say_who_is_missing()
             if ready and len(ready) == len(self._members) and len(ready) + len(self.refused) >= asked:
                 break
@@ -407,6 +410,22 @@ class DaskPool(Crew):
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Dask logs whatever happens to a worker; what of it matters is told in our own words."""
+    before = {
+        handler: handler.level
+        for name in ("distributed", *logging.getLogger("distributed").manager.loggerDict)
+        if name.startswith("distributed")
+        for handler in logging.getLogger(name).handlers
+    }
+    for handler in before:
+        handler.setLevel(logging.CRITICAL)
+    yield
+    for handler, level in before.items():
+        handler.setLevel(level)
 
 
 def _check_installed() -> None:
