@@ -92,7 +92,12 @@ class DaskPool(Crew):
         _check_installed()
         self._scheduler = scheduler
         self._join_s = join_s
-        self._wish: dict[str, Any] = {"imports": tuple(imports), "token": None, "patience_s": _SEEN_S}
+        self._wish: dict[str, Any] = {
+            "home": os.getcwd(),
+            "imports": tuple(imports),
+            "token": None,
+            "patience_s": _SEEN_S,
+        }
         self._folder = None if folder is None else Path(folder).resolve()
         self._open = contextlib.ExitStack()
         self._client: Any = None
@@ -317,7 +322,7 @@ class DaskPool(Crew):
         if told["version"] != __version__:
             self._refuse(member, f"has groundshift {told['version']}, and this is {__version__}: install the same")
         elif not told["sees"]:
-            self._refuse(member, f"does not see {self._folder}: all workers need the folders of the run")
+            self._refuse(member, f"does not see {self._folder or os.getcwd()}: all workers need the folders of the run")
         else:
             member.pid, member.future = int(told["pid"]), None
 

@@ -7,6 +7,7 @@ a socket, closes; any other that has the same version of groundshift does as wel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -28,14 +29,15 @@ def greet(wish: Mapping[str, Any]) -> dict[str, Any]:
     """Get ready, and say what there is to know before the first unit.
 
     Args:
-        wish: ``imports`` (modules), and ``token`` (path and content of a file that the worker should see, or None),
-            and ``patience_s``, how long to look for it.
+        wish: ``home`` (the folder that relative paths start from), ``imports`` (modules), ``token`` (path and content
+            of a file that the worker should see, or None), and ``patience_s``, how long to look for it.
 
     Returns:
         ``version``, ``pid``, and ``sees``, whether it sees that file.
     """
     _prepare(wish)
-    return {"version": groundshift.__version__, "pid": os.getpid(), "sees": _sees(wish["token"], wish["patience_s"])}
+    sees = os.getcwd() == wish["home"] and _sees(wish["token"], wish["patience_s"])
+    return {"version": groundshift.__version__, "pid": os.getpid(), "sees": sees}
 
 
 def call(wish: Mapping[str, Any], function: Callable[[Any], Any], argument: Any) -> tuple[str, Any, int]:
@@ -47,7 +49,9 @@ def call(wish: Mapping[str, Any], function: Callable[[Any], Any], argument: Any)
 
 
 def _prepare(wish: Mapping[str, Any]) -> None:
-    """One thread, and the imports, once a process: a nanny may have started another one in between."""
+    """Go where the run is; one thread and the imports, once a process, as a nanny may have started another since."""
+    with contextlib.suppress(OSError):
+        os.chdir(wish["home"])
     if _prepared.issuperset(wish["imports"]) and _prepared:
         return
     os.environ.update(ENVIRONMENT)

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from groundshift import __version__
 from groundshift.errors import CloudWarning, GroundshiftWarning, MissingInputError, OutputError, UsageError
+from groundshift.execution.crew import Crew
 from groundshift.execution.memory import parse_memory
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
@@ -117,7 +118,7 @@ def run(job: CloudsJob, progress: Progress | None = None) -> CloudsResult:
     return CloudsResult(summary=summary, warnings=tuple(warnings))
 
 
-def verified(made: MaskPlan, pool: Pool, progress: Progress, known: Sequence[str] = ()) -> MaskPlan:
+def verified(made: MaskPlan, pool: Crew, progress: Progress, known: Sequence[str] = ()) -> MaskPlan:
     """The plan with its files verified, but for those that are ``known`` to be good.
 
     Shadows are not sought where a file that only they need is not there.

@@ -18,8 +18,8 @@ from odc.geo.geobox import GeoBox
 from groundshift import __version__
 from groundshift.errors import GroundshiftWarning, OutputError, StrictError
 from groundshift.execution import memory
+from groundshift.execution.crew import Crew
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Advance, Progress
 from groundshift.io import vector
 from groundshift.io.atomic import free_bytes
@@ -45,7 +45,7 @@ class Running(Generic[J]):
     """The state of a run that every command has."""
 
     job: J
-    pool: Pool
+    pool: Crew
     progress: Progress
     outdir: Path
     work: Path
@@ -111,7 +111,7 @@ class Running(Generic[J]):
 
     def worker_bytes(self) -> int:
         """Memory that each worker may use for pixels; may be negative where the cap leaves none."""
-        return memory.worker_bytes(self.job.run.memory, self.pool.workers)
+        return self.pool.worker_bytes(self.job.run.memory)
 
 
 def names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ from groundshift.clouds.masker import Masker, Probabilities, classify, grown
 from groundshift.clouds.registry import AUTO, MaskerSpec
 from groundshift.clouds.shadow import Casts
 from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, NoDataError, UsageError
+from groundshift.execution.crew import Crew
 from groundshift.execution.memory import worker_bytes
-from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import vector, warp
 from groundshift.io.planes import Planes
@@ -227,7 +227,7 @@ def _around(grid: GeoBox, bounds: tuple[float, ...]) -> GeoBox:
 def run(
     made: MaskPlan,
     folder: Path,
-    pool: Pool,
+    pool: Crew,
     *,
     area: BaseGeometry | None = None,
     memory: str = "2G",
