@@ -33,7 +33,7 @@ from groundshift.io import models
 from groundshift.landcover.chain import Chain
 from groundshift.landcover.classifiers import LightGbm
 from groundshift.model.grid import Window
-from groundshift.pipelines import patches, series
+from groundshift.pipelines import landcover_features, patches
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 STEPS = [
@@ -154,7 +154,7 @@ def class_map(rows: int, columns: int) -> np.ndarray:
 def write_model(folder: Path) -> None:
     """A model of the defaults of LightGBM, learnt in the first rows of the patch."""
     patch = patches.open_patch(str(folder / "patch"), BANDS)
-    features = series.of_series(patch, Chain.of(STEPS))
+    features = landcover_features.of_series(patch, Chain.of(STEPS))
     window = Window(0, min(100, patch.geobox.shape[0]), 0, patch.geobox.shape[1])
     values, _ = features.read(window)
     labels = class_map(*patch.geobox.shape)[window.slices].reshape(-1) + 1

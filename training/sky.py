@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ground import BANK, PASS, PATH, SIZE, Bank, Image, Patch, sky_share, window
+from ground import PASS, PATH, SIZE, Bank, Image, Patch, sky_share
+from groundshift.training.fields import BANK, window
 
 CLEAR, CLOUD, THIN, SHADOW, SNOW, IGNORE = 0, 1, 2, 3, 4, 255
 _SEEN, _DOUBTFUL, _OPAQUE = 0.055, 0.02, 0.33

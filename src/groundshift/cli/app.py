@@ -17,12 +17,14 @@ from groundshift.cli import (
     evaluate,
     features,
     landcover,
+    models,
     mosaic,
     plot,
     polygons,
     run,
     screen,
     select,
+    series,
 )
 from groundshift.cli.layout import Command, Group, examples
 
@@ -59,6 +61,7 @@ def groundshift(
 
 for _name, _module, _short in (
     ("change", change, "What changed between two images."),
+    ("series", series, "Where and when something changed."),
     ("mosaic", mosaic, "One picture of many scenes."),
     ("select", select, "The fewest scenes that show an area clear."),
     ("screen", screen, "How much of an area scenes show clear."),
@@ -75,3 +78,4 @@ for _name, _module, _short in (
     app.command(_name, cls=Command, short_help=_short, epilog=_module.EXAMPLES)(getattr(_module, _name))
 app.add_typer(landcover.app, name="landcover", cls=Group, short_help="Train a land-cover model, make maps with it.")
 app.add_typer(plot.app, name="plot", cls=Group, short_help="Pictures of finished rasters.")
+app.add_typer(models.app, name="models", cls=Group, short_help="Train the networks that the package runs.")

@@ -24,7 +24,8 @@ option                sets                       to
 --sample-pixels       normalise.sample_pixels    N
 --stats-extent        normalise.extent           full|aoi
 --seed                normalise.seed             N
---method              detect.method              cva|irmad
+--method              detect.method              cva|network|...
+--network-weights     detect.network_weights     FILE
 --normalization       detect.normalization       full|diag
 --estimator           detect.estimator           robust|textbook
 --context             detect.context             region|none
@@ -120,7 +121,8 @@ GROUPS: dict[str, tuple[JobOption, ...]] = {
         JobOption(("--seed",), "normalise.seed", "N"),
     ),
     "Detection": (
-        JobOption(("--method",), "detect.method", "cva|irmad"),
+        JobOption(("--method",), "detect.method", "cva|irmad|network|..."),
+        JobOption(("--network-weights",), "detect.network_weights", "FILE"),
         JobOption(("--normalization",), "detect.normalization", "full|diag"),
         JobOption(("--estimator",), "detect.estimator", "robust|textbook"),
         JobOption(("--context",), "detect.context", "region|none"),

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from groundshift.cli import features, landcover, mosaic
+from groundshift.cli import features, landcover, mosaic, series
 from groundshift.cli.execute import execute
 from groundshift.cli.layout import Debug, Json, Quiet, examples
 from groundshift.pipelines import jobfile
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.pipelines.series_job import SeriesJob
 
 EXAMPLES = examples(
     "groundshift run demo/job.toml --set output.outdir=again",
@@ -38,6 +39,8 @@ def run(
     loaded = jobfile.load(job, overrides)
     if isinstance(loaded, MosaicJob):
         mosaic.execute(loaded, as_json=as_json, quiet=quiet)
+    elif isinstance(loaded, SeriesJob):
+        series.execute(loaded, as_json=as_json, quiet=quiet)
     elif isinstance(loaded, FeaturesJob):
         features.execute(loaded, as_json=as_json, quiet=quiet)
     elif isinstance(loaded, TrainJob):

@@ -178,7 +178,8 @@ class Pieces:
     pixels: NDArray[np.int64]
     """Of each region of the block."""
     total: NDArray[np.float64]
-    """Sum of the measured quantity over each region of the block; its pixels where nothing was measured."""
+    """(n,) sum of the measured quantity over each region of the block, (k, n) of several of them; its pixels where
+    nothing was measured."""
 
     @property
     def geometries(self) -> NDArray[np.object_]:
@@ -194,7 +195,7 @@ def pieces(
     window: Window,
     columns: int,
     transform: Affine,
-    measure: NDArray[np.floating] | None = None,
+    measure: NDArray[np.floating] | Sequence[NDArray[np.generic]] | None = None,
 ) -> Pieces:
     """Find the regions of one block: pixels of equal code that touch, also at a corner; 0 and 255 belong to none.
 
@@ -203,7 +204,7 @@ def pieces(
         window: where the block lies in the whole grid.
         columns: columns of the whole grid.
         transform: from pixels of the whole grid to coordinates.
-        measure: (y, x), a quantity whose mean over each region is wanted.
+        measure: (y, x), a quantity whose mean over each region is wanted, or a list of such.
     """
     codes = np.ascontiguousarray(labels, None if labels.dtype == np.uint8 else np.int32)
     region, first = label(codes, NO_CHANGE, NO_DATA, True)
@@ -221,13 +222,26 @@ def pieces(
     inside = np.flatnonzero(region >= 0)
     number = region.reshape(-1)[inside]
     pixels = np.bincount(number, minlength=len(code))
-    weights = None if measure is None else measure.reshape(-1)[inside]
-    total = np.bincount(number, weights, len(code)).astype(np.float64)
+    total = _totals(measure, inside, number, len(code))
     first_px = (y + window.y0) * columns + x + window.x0
     content = shapely.to_wkb(outlines)
     size = np.array([len(each) for each in content], np.int64)
     packed = zlib.compress(b"".join(content), 1)
     return Pieces(packed, size, is_open, transform, code, first_px, rim, columns, pixels.astype(np.int64), total)
+
+
+def _totals(
+    measure: NDArray[np.floating] | Sequence[NDArray[np.generic]] | None,
+    inside: NDArray[np.intp],
+    number: NDArray[np.integer],
+    count: int,
+) -> NDArray[np.float64]:
+    """Sums over regions: of pixels, of one quantity, or of several."""
+    if measure is None:
+        return np.bincount(number, minlength=count).astype(np.float64)
+    if isinstance(measure, np.ndarray):
+        return np.bincount(number, measure.reshape(-1)[inside], count).astype(np.float64)
+    return np.stack([np.bincount(number, each.reshape(-1)[inside], count) for each in measure]).astype(np.float64)
 
 
 def _placed(outlines: NDArray[np.object_], transform: Affine) -> NDArray[np.object_]:
@@ -252,10 +266,12 @@ def merge(parts: Sequence[Pieces]) -> tuple[NDArray[np.object_], NDArray[np.int6
 def merge_measured(
     parts: Sequence[Pieces],
 ) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """:func:`merge` as WKB, and of each region the number of pixels and the mean of what was measured."""
+    """:func:`merge` as WKB, and of each region the number of pixels and the mean of what was measured: (n,), or (k, n)
+    of several quantities."""
     starts = np.cumsum([0, *(len(part.code) for part in parts)])
     if starts[-1] == 0:
-        return np.empty(0, object), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+        nothing = parts[0].total if parts else np.empty(0)
+        return np.empty(0, object), np.empty(0, np.int64), np.empty(0, np.int64), nothing
     first = np.concatenate([part.first for part in parts])
     region = join([part.rim for part in parts], starts, parts[0].columns, corners=True)
     lead = np.lexsort((first, region))
@@ -270,7 +286,8 @@ def merge_measured(
     for joined, outlines in unions(packed[is_open], owner[is_open]):
         found[joined] = shapely.to_wkb(_placed(outlines, parts[0].transform))
     pixels = np.bincount(owner, np.concatenate([part.pixels for part in parts]))
-    total = np.bincount(owner, np.concatenate([part.total for part in parts]))
+    summed = np.concatenate([part.total for part in parts], axis=-1)
+    total = np.array([np.bincount(owner, each) for each in np.atleast_2d(summed)]).reshape(*summed.shape[:-1], -1)
     code = np.concatenate([part.code for part in parts])
     return found, code[lead], pixels.astype(np.int64), total / pixels
 

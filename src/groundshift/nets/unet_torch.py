@@ -63,27 +63,29 @@ class _Probable(nn.Module):
         self.net = net
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return torch.softmax(self.net(*inputs), dim=1)
+        scores = self.net(*inputs)
+        return torch.sigmoid(scores) if scores.shape[1] == 1 else torch.softmax(scores, dim=1)
 
 
 def export(net: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
     """Write a network as ONNX: probabilities for images of any size, weights stored as 16-bit floats.
 
     Args:
-        net: trained; gives scores (n, class, y, x).
-        inputs: examples of what it takes, by name, ``pixels`` (n, layer, y, x) among them.
+        net: trained; gives scores (n, class, y, x), softmax makes them probabilities; of one class: the sigmoid.
+        inputs: examples of what it takes, by name; those of four axes (n, layer, y, x) are images.
         path: file to write.
     """
     import onnx
 
     sides = {2: "rows", 3: "columns"}
+    images = [name for name, example in inputs.items() if example.ndim == 4]
     torch.onnx.export(
         _Probable(net).eval(),
         tuple(inputs.values()),
         str(path),
         input_names=list(inputs),
         output_names=["probabilities"],
-        dynamic_axes={"pixels": sides, "probabilities": sides},
+        dynamic_axes=dict.fromkeys([*images, "probabilities"], sides),
         opset_version=17,
         dynamo=False,
     )

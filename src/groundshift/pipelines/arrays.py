@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from groundshift.change import regions
 from groundshift.errors import InputError
-from groundshift.pipelines import fitting, plan
+from groundshift.model.grid import Window
+from groundshift.pipelines import fitting, pair_model, plan
 from groundshift.pipelines.fitting import Block, Fitted
 from groundshift.pipelines.job import DetectSection, KindsSection, NormaliseSection
 
@@ -30,6 +31,8 @@ class ArrayChange:
     statistic: NDArray[np.float32]
     """(y, x) whose regions decide; 0 where not valid."""
     fitted: Fitted
+    probability: NDArray[np.float32] | None = None
+    """(y, x) of change, NaN where not valid; None: the method gives none."""
 
 
 def compare(
@@ -82,7 +85,13 @@ def compare(
     measured = fitted.measure(whole)
     p_value = fitted.p_value(measured.amplitude)
     least = int(np.ceil(detect.min_area / (pixel_m * pixel_m if pixel_m else 1.0) - 1e-9))
-    if detect.fdr is not None or detect.context == "none":
+    probability = None
+    if detect.method in pair_model.METHODS:
+        model = pair_model.make(fitted, blocks, bands, detect.method, detect.network_weights)
+        probability = model.probability(whole, Window(0, valid.shape[0], 0, valid.shape[1]))
+        changed = np.nan_to_num(probability) >= pair_model.LIMIT
+        changed = regions.drop_small(changed, least) if least > 1 else changed
+    elif detect.fdr is not None or detect.context == "none":
         limit = fitted.alpha if detect.fdr is None else _discovery_limit(p_value[valid], detect.fdr)
         changed = valid & (p_value <= limit)
         changed = regions.drop_small(changed, least) if least > 1 else changed
@@ -102,6 +111,7 @@ def compare(
         p_value=p_value,
         statistic=measured.statistic,
         fitted=fitted,
+        probability=probability,
     )
 
 

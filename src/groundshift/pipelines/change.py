@@ -27,11 +27,12 @@ from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
 from groundshift.model.scene import Checked, Reader
-from groundshift.pipelines import export, fitting, ingest, plan, results, running, stream
+from groundshift.pipelines import export, fitting, ingest, pair_model, plan, results, running, stream
 from groundshift.pipelines.export import Exports
 from groundshift.pipelines.fitting import Block, Fitted
 from groundshift.pipelines.ingest import Stack
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.pair_model import PairModel
 from groundshift.pipelines.plan import Plan
 from groundshift.pipelines.running import WORK, Running
 from groundshift.pipelines.stream import ClassifiedStrip, LevelFacts, MeasuredStrip, Scratch, Work
@@ -40,6 +41,8 @@ from groundshift.report import pictures
 from groundshift.report.pictures import DatePictures
 
 _IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
+_JUDGED_ROWS = 512
+"""Always the same, since a network sees a little of how an image is cut."""
 _STRIP_ROWS = 128
 """At most, of a strip: more would not be faster."""
 _ENOUGH_VALID = 0.5
@@ -63,6 +66,8 @@ class Run(Running[ChangeJob]):
     plan: Plan
     checked: tuple[list[Checked], list[Checked]] = field(default_factory=lambda: ([], []))
     fitted: Fitted | None = None
+    probable: PairModel | None = None
+    """What gives probabilities, where the method does and there was anything to fit."""
     shift: Shift | None = None
     scratch: Scratch | None = None
     measured: list[MeasuredStrip] = field(default_factory=list)
@@ -88,6 +93,8 @@ def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
     Raises:
         GroundshiftError: with one sentence; nothing half is left in the output folder.
     """
+    if job.detect.method in pair_model.METHODS:
+        pair_model.check(job.detect.method, job.detect.network_weights, job.grid.bands)
     driver = cog.check_driver(cog.check_driver(job.output.format, "float32", 2), "uint8", 1)
     job = job.model_copy(update={"output": job.output.model_copy(update={"format": driver})})
     outdir = Path(job.output.outdir)
@@ -201,6 +208,7 @@ def _scratch(state: Run, stacks: tuple[Stack, Stack]) -> Scratch:
         labels=make("labels", 1, "uint8"),
         looks=Planes.create(state.work / "looks.bin", (6, *cells), "float32"),
         p_value=make("p-value", 1, "float32") if state.job.output.p_value else None,
+        probability=make("probability", 1, "float32") if state.job.detect.method in pair_model.METHODS else None,
     )
 
 
@@ -221,6 +229,10 @@ def _fit(state: Run) -> None:
                 sample, section.grid.bands, state.plan.pixel_m, section.detect, section.normalise, section.kinds
             )
             state.warn(*state.fitted.warnings)
+            if section.detect.method in pair_model.METHODS:
+                state.probable = pair_model.make(
+                    state.fitted, sample, section.grid.bands, section.detect.method, section.detect.network_weights
+                )
         except NoDataError as error:
             state.warn(errors.CloudWarning(f"{error}; nothing could be compared, so nothing is called change."))
         advance(1)
@@ -333,11 +345,13 @@ def _stream(state: Run) -> None:
     strips = _strips(state)
     with state.stage("compare", len(strips)) as advance:
         state.measured = pool.run(stream.measure, strips, lambda _: advance(1), str)
+    if scratch.probability is not None:
+        _judge(state, scratch)
     export.begin_early(state, export.measured(state))
     detect = state.job.detect
     limit = _amplitude_limit(state) if detect.context == "none" or detect.fdr is not None else None
     with state.stage("regions", len(strips)) as advance:
-        if fitted is not None and limit is None:
+        if fitted is not None and limit is None and scratch.probability is None:
             state.levels = pool.run(stream.find_regions, _level_work(state, fitted), describe=str)
         accepted = tuple(facts.level for facts in state.levels if facts.accepted)
         work = [replace(strip, levels=accepted, amplitude_limit=limit) for strip in strips]
@@ -357,6 +371,19 @@ def _stream(state: Run) -> None:
         work = [replace(strip, model=model, smooth_px=state.job.kinds.smooth_px) for strip in strips]
         state.classified = pool.run(stream.classify, work, lambda _: advance(1), str)
     export.begin_early(state, [export.classified(state, model.classes)])
+
+
+def _judge(state: Run, scratch: Scratch) -> None:
+    """The probability of change of every pixel; NaN where nothing could be fitted."""
+    assert scratch.probability is not None
+    windows = list(blocks(scratch.shape, _JUDGED_ROWS))
+    with state.stage("probability", len(windows)) as advance:
+        if state.probable is None:
+            for window in windows:
+                scratch.probability.write(window, np.full(window.shape, np.nan, np.float32), 0)
+            return
+        work = [stream.ProbableWork(scratch, window, state.probable) for window in windows]
+        state.pool.run(stream.judge, work, lambda _: advance(1), str)
 
 
 def _strips(state: Run) -> list[Work]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _AMPLITUDE = BandTag("amplitude", "standard deviations of no change", "length of the normalised difference vector")
 _ANGLE = BandTag("angle", "degrees", "angle of the normalised difference to the reference vector, 0 to 180")
+PROBABILITY = BandTag("probability", "", "probability that a change occurred between the two dates, 0 to 1")
 _P_VALUE = BandTag("p-value", "", "probability of a larger amplitude where nothing changed, pixel by pixel")
 
 
@@ -68,6 +69,9 @@ def measured(state: Run) -> list[Raster]:
     assert scratch is not None
     methods: tuple[Literal["bilinear", "angle"], ...] = ("bilinear", "angle")
     found = [Raster("CVA", scratch.cva, (_AMPLITUDE, _ANGLE), methods, np.nan, "amplitude and angle")]
+    if scratch.probability is not None:
+        title = "probability of change"
+        found.append(Raster("PROBABILITY", scratch.probability, (PROBABILITY,), ("bilinear",), np.nan, title))
     if scratch.p_value is not None:
         found.append(Raster("p-value", scratch.p_value, (_P_VALUE,), ("bilinear",), np.nan, "p-value of the amplitude"))
     return found

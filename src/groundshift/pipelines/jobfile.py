@@ -22,11 +22,12 @@ from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.job import ChangeJob
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.pipelines.series_job import SeriesJob
 
-Job = ChangeJob | MosaicJob | FeaturesJob | TrainJob | PredictJob
-J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob)
+Job = ChangeJob | MosaicJob | FeaturesJob | TrainJob | PredictJob | SeriesJob
+J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob, SeriesJob)
 
-_KINDS: tuple[type[Job], ...] = (ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob)
+_KINDS: tuple[type[Job], ...] = (ChangeJob, MosaicJob, FeaturesJob, TrainJob, PredictJob, SeriesJob)
 
 _LARGEST = 1 << 20
 _HEADER = f"""\

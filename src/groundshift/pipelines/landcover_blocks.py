@@ -19,7 +19,7 @@ from groundshift.landcover.trained import Trained
 from groundshift.landcover.uncertainty import certainty, confidence_sets
 from groundshift.model.grid import Window
 from groundshift.model.legend import NO_DATA
-from groundshift.pipelines.series import Features
+from groundshift.pipelines.landcover_features import Features
 
 STEP = 1 / 50_000
 """Value of a stored 1 of a probability in planes."""

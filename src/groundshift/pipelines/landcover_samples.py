@@ -18,9 +18,9 @@ from groundshift.landcover import samples, splits
 from groundshift.landcover.samples import SampleOptions, Samples
 from groundshift.model.grid import Window, blocks, pixel_size_m
 from groundshift.pipelines.landcover_blocks import Extract, extract
+from groundshift.pipelines.landcover_features import Features
 from groundshift.pipelines.landcover_job import SplitsSection, TrainJob
 from groundshift.pipelines.landcover_judge import Table
-from groundshift.pipelines.series import Features
 
 _ROWS = 256
 _SIDES = (1024, 512, 256, 128, 64, 32)

@@ -14,9 +14,9 @@ from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import Chain, Link
 from groundshift.landcover.classifiers import Classifier, TempCnn
 from groundshift.model.scene import Checked, Scene
-from groundshift.pipelines import patches, scene_series, series
+from groundshift.pipelines import landcover_features, patches, scene_series
+from groundshift.pipelines.landcover_features import Features, SeriesFeatures, StackFeatures
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
-from groundshift.pipelines.series import Features, SeriesFeatures, StackFeatures
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
@@ -61,14 +61,14 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
         GroundshiftError: with one sentence.
     """
     if job.input.stack is not None:
-        return Source(features=series.of_stack(open_stack(job.input.stack), wanted.names), chain=Chain(()))
+        return Source(features=landcover_features.of_stack(open_stack(job.input.stack), wanted.names), chain=Chain(()))
     chain, modules = wanted.chain, wanted.modules
     if len(job.input.scenes) == 1 and patches.is_patch(job.input.scenes[0]):
         patch = patches.open_patch(job.input.scenes[0], job.grid.bands)
-        return Source(features=series.of_series(patch, chain, modules), chain=chain, bands=patch.bands)
+        return Source(features=landcover_features.of_series(patch, chain, modules), chain=chain, bands=patch.bands)
     found, run = scene_series.read(job, outdir, pool, progress)
     return Source(
-        features=series.of_series(found, chain, modules),
+        features=landcover_features.of_series(found, chain, modules),
         chain=chain,
         bands=found.bands,
         inputs=[(layer.scene, checked) for layer, checked in zip(run.plan.layers, run.checked, strict=True)],
@@ -93,10 +93,10 @@ def fitted(source: Source, classifier: Classifier) -> tuple[Source, Classifier]:
     features = source.features
     chain = source.chain
     if names != features.names and isinstance(features, StackFeatures):
-        features = series.of_stack(features.stack, names)
+        features = landcover_features.of_stack(features.stack, names)
     elif names != features.names and isinstance(features, SeriesFeatures):
         variables = list(dict.fromkeys(chains.variable_of(name) for name in names))
         chain = Chain((*chain.links, Link.of({"use": "select", "names": variables})))
-        features = series.of_series(features.series, chain, features.modules)
+        features = landcover_features.of_series(features.series, chain, features.modules)
     source = replace(source, features=features, chain=chain)
     return source, classifier.set_params(steps=dates)

@@ -70,7 +70,8 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
 
     Returns:
         Dataset on the grid of BEFORE: ``kind`` uint8 (0 no change, 1..k, 255 no data), ``amplitude`` (standard
-        deviations of no change), ``angle`` (degrees), ``p_value``.
+        deviations of no change), ``angle`` (degrees), ``p_value``; with a method that gives probabilities
+        (``detect_method="network"``) ``probability`` as well.
 
     Raises:
         GroundshiftError: one sentence on what is wrong.
@@ -101,6 +102,8 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
         "angle": (angle, {"units": "degree"}),
         "p_value": (found.p_value, {"long_name": "probability of a larger amplitude where nothing changed"}),
     }
+    if found.probability is not None:
+        layers["probability"] = (round_mantissa(found.probability), {"long_name": "probability of change"})
     coords = _coords(geobox)
     return xr.Dataset({name: (("y", "x"), data, attrs) for name, (data, attrs) in layers.items()}, coords)
 

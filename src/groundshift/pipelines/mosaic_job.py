@@ -52,7 +52,7 @@ class MosaicGridSection(Section):
     """CRS of the mosaic: native (that of most of the scenes), EPSG:n, or WKT."""
 
 
-class CloudsSection(Section):
+class MaskingSection(Section):
     """What of a scene is not clear."""
 
     mask: Literal["auto", "scl", "unet", "s2cloudless", "ukis-csmask", "omnicloudmask", "none"] = "auto"
@@ -64,13 +64,18 @@ class CloudsSection(Section):
     """Look for shadows where the sun throws them, beside those of the mask."""
     classes: Classes = (0, 1, 3, 7, 8, 9, 10)
     """SCL codes that are masked: as for change, and unclassified (7), which CDSE and S2Mosaic mask as well."""
-    lenient: Classes = (0, 1, 3, 8, 9, 10)
-    """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there (of other masks:
-    all but what they grew by); empty: such pixels stay without data."""
     cloud_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 150.0
     """Growth of clouds (8, 9, 10), metres: 100 to 200 in the literature."""
     shadow_dilation_m: Annotated[float, Field(ge=0, le=5000)] = 80.0
     """Growth of cloud shadows (3), metres: 60 to 100 in the literature."""
+
+
+class CloudsSection(MaskingSection):
+    """What of a scene is not clear."""
+
+    lenient: Classes = (0, 1, 3, 8, 9, 10)
+    """SCL codes that stay masked where nothing is clear by the first set, and nothing is grown there (of other masks:
+    all but what they grew by); empty: such pixels stay without data."""
     second_opinion: bool = True
     """Where three dates or more see a place: what looks like cloud beside the others is masked, and what looks the
     same on three dates is ground (needs blue, red and near infrared among the bands)."""

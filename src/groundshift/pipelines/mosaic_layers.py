@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from groundshift.clouds import registry
 from groundshift.clouds.classification import COUNTED
@@ -20,12 +21,13 @@ from groundshift.errors import CloudWarning, InputError
 from groundshift.execution.journal import Journal
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, crop
+from groundshift.model.scene import Reader
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines import clouds as cloud_masks
 from groundshift.pipelines import ingest, running, scene_mask
 from groundshift.pipelines.ingest import LENIENT, MASKED, Stack, Unit
 from groundshift.pipelines.job import MaskSection
-from groundshift.pipelines.mosaic_job import CloudsSection, MosaicJob
+from groundshift.pipelines.mosaic_job import MaskingSection, MosaicJob
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
 from groundshift.pipelines.running import Running
 from groundshift.pipelines.scene_mask import MaskOptions, SceneMask
@@ -89,33 +91,53 @@ def prepare(plan: MosaicPlan, job: MosaicJob, folder: Path, *, fresh: bool, role
 
 
 def masks(
-    state: Running[Any], plan: MosaicPlan, bands: Sequence[str], clouds: CloudsSection, journal: Journal
+    state: Running[Any], plan: MosaicPlan, bands: Sequence[str], clouds: MaskingSection, journal: Journal
 ) -> list[SceneMask | None]:
     """The cloud mask of each scene, where it is more than the classes of the product say."""
-    return [_masked(state, plan, i, bands, clouds, journal) for i in range(len(plan.layers))]
+    return [
+        mask_of(
+            state, layer.reader, crop(plan.geobox, layer.window), bands, clouds, journal, state.work / f"clouds-{i:04d}"
+        )
+        for i, layer in enumerate(plan.layers)
+    ]
 
 
-def _masked(
-    state: Running[Any], plan: MosaicPlan, i: int, bands: Sequence[str], clouds: CloudsSection, journal: Journal
+def mask_of(
+    state: Running[Any],
+    reader: Reader,
+    grid: GeoBox,
+    bands: Sequence[str],
+    clouds: MaskingSection,
+    journal: Journal,
+    folder: Path,
 ) -> SceneMask | None:
-    layer = plan.layers[i]
+    """The cloud mask of a scene, where it is more than the classes of the product say.
+
+    Args:
+        state: of the run.
+        reader: the scene.
+        grid: where it is needed.
+        bands: that the run reads, and so has verified.
+        clouds: what is not clear.
+        journal: of the work on the scene.
+        folder: of the mask; its name stands in the journal once it is made.
+    """
     if clouds.mask == "none":
         return None
     classes = tuple(code for code in COUNTED if code in clouds.classes)
     options = MaskOptions(mask=clouds.mask, weights=clouds.weights, classes=classes, shadows=clouds.shadows)
     try:
-        made = scene_mask.plan(layer.reader, options, crop(plan.geobox, layer.window))
+        made = scene_mask.plan(reader, options, grid)
     except InputError as error:
         if clouds.mask != registry.AUTO:
             raise
-        state.warn(CloudWarning(f"{layer.scene.name}: its clouds are taken as ground: {error}"))
+        state.warn(CloudWarning(f"{reader.scene.name}: its clouds are taken as ground: {error}"))
         return None
-    known = layer.reader.files(running.names(layer.reader, bands))
+    known = reader.files(running.names(reader, bands))
     made = cloud_masks.verified(made, state.pool, state.progress, known)
     state.warn(*made.notes)
     if made.spec.name == "scl" and not made.ground:
         return None
-    folder = state.work / f"clouds-{i:04d}"
     if folder.name in journal.done:
         return None if _READ in journal.done else scene_mask.found_again(made, folder)
     folder.mkdir(exist_ok=True)
@@ -133,16 +155,21 @@ def forget_masks(state: Running[Any], journal: Journal) -> None:
 
 def units(layer: Layer, stack: LayerStack, plan: MosaicPlan, job: MosaicJob, found: SceneMask | None) -> Iterator[Unit]:
     """The work of reading one scene; ``found``: its cloud mask, if it is more than the classes of the product."""
-    mask = MaskSection(
-        # What the classes say is no data is none, whether it is masked or not.
-        classes=(SceneClass.NO_DATA, *job.clouds.classes),
-        cloud_dilation_m=job.clouds.cloud_dilation_m,
-        shadow_dilation_m=job.clouds.shadow_dilation_m,
-    )
-    if job.clouds.mask == "none":
-        mask = MaskSection(classes=(SceneClass.NO_DATA,), cloud_dilation_m=0, shadow_dilation_m=0)
     grid = crop(plan.geobox, layer.window)
+    mask = masked_classes(job.clouds)
     return ingest.units(layer.reader, job.grid.bands, grid, stack.stack, mask, plan.area, job.clouds.lenient, found)
+
+
+def masked_classes(clouds: MaskingSection) -> MaskSection:
+    """What of the classes of a product is masked, and how far it is grown."""
+    if clouds.mask == "none":
+        return MaskSection(classes=(SceneClass.NO_DATA,), cloud_dilation_m=0, shadow_dilation_m=0)
+    return MaskSection(
+        # What the classes say is no data is none, whether it is masked or not.
+        classes=(SceneClass.NO_DATA, *clouds.classes),
+        cloud_dilation_m=clouds.cloud_dilation_m,
+        shadow_dilation_m=clouds.shadow_dilation_m,
+    )
 
 
 def filled(layers: Sequence[LayerStack], window: Window, bands: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -67,11 +67,11 @@ def make(readers: Sequence[Reader], job: MosaicJob) -> MosaicPlan:
         MissingInputError: a scene lacks a band.
         GridError: a scene has no georeference, or the area lies outside of all scenes.
     """
-    kept, dropped = _chosen(readers, job)
+    kept, dropped = of_acquisitions(readers, job.input.dates, job.input.max_cloud)
     for reader in kept:
-        _check(reader.scene, job.grid.bands)
+        check(reader.scene, job.grid.bands)
     if not kept:
-        raise NoDataError(_none_left(len(readers), dropped))
+        raise NoDataError(none_left(len(readers), dropped))
     full = _grid(kept, job)
     area, window = None, Window(0, full.shape[0], 0, full.shape[1])
     if job.grid.aoi is not None:
@@ -86,7 +86,7 @@ def make(readers: Sequence[Reader], job: MosaicJob) -> MosaicPlan:
         else:
             layers.append(Layer(reader, part))
     if not layers:
-        raise GridError("the area of interest lies outside of all scenes: " + _none_left(len(readers), dropped))
+        raise GridError("the area of interest lies outside of all scenes: " + none_left(len(readers), dropped))
     return MosaicPlan(layers=tuple(layers), dropped=tuple(dropped), geobox=geobox, area=area)
 
 
@@ -115,13 +115,24 @@ def off_days(scene: Scene, days: tuple[date, date] | None) -> str:
     return f"sensed on {scene.sensing_time:%Y-%m-%d}, not from {days[0]} to {days[1]}"
 
 
-def _chosen(readers: Sequence[Reader], job: MosaicJob) -> tuple[list[Reader], list[tuple[str, str]]]:
-    """Scenes newest first: of the days asked for, not too cloudy, and of each acquisition the highest baseline."""
+def of_acquisitions(
+    readers: Sequence[Reader], dates: str | None = None, max_cloud: float | None = None
+) -> tuple[list[Reader], list[tuple[str, str]]]:
+    """Scenes newest first: of the days asked for, not too cloudy, and of each acquisition the highest baseline.
+
+    Args:
+        readers: of all scenes.
+        dates: first and last day, both included; None: any.
+        max_cloud: percentage of cloud that their metadata may tell of; None: any.
+
+    Returns:
+        The scenes; and the names of those that are not used, with the reason.
+    """
     dropped: list[tuple[str, str]] = []
     found: dict[object, Reader] = {}
-    days = None if job.input.dates is None else interval(job.input.dates)
+    days = None if dates is None else interval(dates)
     for reader in sorted(readers, key=lambda reader: newest_first(reader.scene)):
-        reason = off_days(reader.scene, days) or _too_cloudy(reader.scene, job.input.max_cloud)
+        reason = off_days(reader.scene, days) or _too_cloudy(reader.scene, max_cloud)
         if reason:
             dropped.append((reader.scene.name, reason))
             continue
@@ -151,13 +162,20 @@ def _too_cloudy(scene: Scene, limit: float | None) -> str:
     return ""
 
 
-def _none_left(count: int, dropped: Sequence[tuple[str, str]]) -> str:
+def none_left(count: int, dropped: Sequence[tuple[str, str]]) -> str:
+    """That nothing is left, as a sentence with the first reasons."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
     more = f"; and {len(dropped) - 3} more" if len(dropped) > 3 else ""
     return f"no scene of {count} is left ({reasons}{more}): widen --dates, --max-cloud or --aoi."
 
 
-def _check(scene: Scene, bands: Sequence[str]) -> None:
+def check(scene: Scene, bands: Sequence[str]) -> None:
+    """Make sure that a scene has these bands, and a place.
+
+    Raises:
+        MissingInputError: it lacks a band.
+        GridError: it has no georeference.
+    """
     missing = [band for band in bands if band not in scene.bands]
     if missing:
         raise MissingInputError(
@@ -165,7 +183,7 @@ def _check(scene: Scene, bands: Sequence[str]) -> None:
             "with --bands, or leave the scene out."
         )
     if any(scene.bands[band].geobox.crs is None for band in bands):
-        raise GridError(f"{scene.name} has no georeference, so it has no place in a mosaic.")
+        raise GridError(f"{scene.name} has no georeference, so it has no place beside others.")
 
 
 def _finest(scene: Scene, bands: Sequence[str]) -> GeoBox:

@@ -48,7 +48,7 @@ class PatchSeries:
         return {key: value for key, value in self.__dict__.items() if key != "_whole"}
 
     def read(self, window: Window) -> xr.Dataset:
-        """See :class:`~groundshift.pipelines.series.Series`.
+        """See :class:`~groundshift.pipelines.landcover_features.Series`.
 
         Raises:
             InputError: the window reaches beyond the patch.

@@ -62,7 +62,7 @@ def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
                 f"{reader.scene.name} has no {', '.join(missing)}: it has "
                 f"{', '.join(reader.scene.bands) or 'no bands'}; choose others with --bands."
             )
-    full = _full_grid(before.scene, job.grid.bands, job.grid.resolution)
+    full = full_grid(before.scene, job.grid.bands, job.grid.resolution)
     _check_overlap(full, before.scene, after.scene, job.grid.bands)
     if job.grid.aoi is None:
         return Plan(full=full, window=Window(0, full.shape[0], 0, full.shape[1]), area=None)
@@ -70,7 +70,12 @@ def make(before: Reader, after: Reader, job: ChangeJob) -> Plan:
     return Plan(full=full, window=window_of(area.bounds, full), area=area)
 
 
-def _full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -> GeoBox:
+def full_grid(scene: Scene, bands: Sequence[str], resolution_m: float | None) -> GeoBox:
+    """The grid of a scene: that of the finest of its bands, or one of another pixel size over the same ground.
+
+    Raises:
+        UsageError: a resolution was asked of a scene without georeference.
+    """
     native = min((scene.bands[band].geobox for band in bands), key=lambda box: (_size(box), box.shape[0]))
     if resolution_m is None:
         return native
@@ -150,10 +155,11 @@ def odd(before: Scene, after: Scene) -> list[GroundshiftWarning]:
     for kind, what, first, second in pairs:
         if first is not None and second is not None and first != second:
             found.append(kind(f"the two images differ in {what}: {first} and {second}."))
-    return [*found, *_times(before, after)]
+    return [*found, *odd_times(before, after)]
 
 
-def _times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
+def odd_times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
+    """Named warnings that the dates of the pair give rise to."""
     first, second = before.sensing_time, after.sensing_time
     if first is None or second is None:
         return []

@@ -25,10 +25,11 @@ from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
-from groundshift.pipelines import export, jobfile, stream
+from groundshift.pipelines import export, jobfile, pair_model, stream
 from groundshift.pipelines.job import ChangeJob, DetectSection
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.pipelines.series_job import SeriesJob
 from groundshift.report import content, page, pictures
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _NAMES = {
     ChangeJob: (("CVA", "S2-CD"), ("changes.gpkg", "report.html", "item.json")),
     MosaicJob: (("mosaic", "evidence"), ("report.html",)),
     PredictJob: (("classes", "probabilities", "evidence", "sets"), ("report.html",)),
+    SeriesJob: (("first_change", "evidence", "max_probability"), ("alerts.gpkg", "report.html", "item.json")),
 }
 """Rasters and other files by which the results of a job are known."""
 _MANY = 0.3
@@ -46,6 +48,12 @@ _LITTLE = 0.2
 _NODATA_POINTS = 2.0
 _LAW = {
     "cva": "Change vector analysis of {n} bands: differences after relative normalisation, {how}.",
+    "statistical": "Probability of change of {n} bands: one minus the local false-discovery rate of the pair's own "
+    "statistics; change is what has a probability of one half.",
+    "network": "Probability of change of {n} bands by a network that was taught to look past light, air and season; "
+    "change is what has a probability of one half.",
+    "ensemble": "Probability of change of {n} bands, by a network and by the pair's own statistics together; change is "
+    "what has a probability of one half.",
     "irmad": "Iteratively reweighted multivariate alteration detection (IR-MAD) of {n} bands, {how}.",
 }
 _HOW = {
@@ -61,7 +69,7 @@ _HOW = {
 # ---- before and after the work -------------------------------------------------------------------------------------
 
 
-def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob, *, resumed: bool) -> None:
+def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob | SeriesJob, *, resumed: bool) -> None:
     """What another job, or somebody else, left is not overwritten unless that was asked for.
 
     Args:
@@ -75,13 +83,13 @@ def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob, *, res
     if job.output.force:
         return
     record = earlier_manifest(outdir)
-    if record is not None and record.get("options") != job_options(job):
+    if record is not None and _same_job(record.get("options")) != _same_job(job_options(job)):
         raise OutputError(
             f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
         )
     if record is None and not resumed:
         rasters, others = _NAMES[type(job)]
-        ending = cog.extension(job.output.format)
+        ending = ".tif" if isinstance(job, SeriesJob) else cog.extension(job.output.format)
         taken = [name for name in (*(stem + ending for stem in rasters), *others) if (outdir / name).exists()]
         if taken:
             raise OutputError(
@@ -113,9 +121,16 @@ def remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[P
                 (outdir / stale).unlink(missing_ok=True)
 
 
-def job_options(job: ChangeJob | MosaicJob | PredictJob) -> dict[str, Any]:
+def job_options(job: ChangeJob | MosaicJob | PredictJob | SeriesJob) -> dict[str, Any]:
     """The options that the results depend on."""
     return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
+
+
+def _same_job(options: Any) -> Any:
+    """What two jobs must have in common to write to one folder: a series may grow, and be confirmed otherwise."""
+    if isinstance(options, dict) and "confirm" in options.get("detect", {}):
+        return {name: None if name == "input" else values for name, values in options.items()}
+    return options
 
 
 def check(state: Run) -> None:
@@ -345,8 +360,8 @@ def _asset(state: Run, key: str, path: Path, title: str, target: GeoBox, count: 
         )
     elif key == "S2-CD":
         bands = (BandField(name="change", dtype="uint8", nodata=NO_DATA, legend=change_legend(count)),)
-    elif key == "p-value":
-        bands = (BandField(name="p-value", dtype="float32", nodata=np.nan),)
+    elif key in ("p-value", "PROBABILITY"):
+        bands = (BandField(name=key.lower(), dtype="float32", nodata=np.nan),)
     else:
         roles = ("overview",) if path.suffix == ".png" else ("metadata",) if path.suffix == ".html" else ("data",)
         return AssetField(path=path, title=title, roles=roles)
@@ -398,6 +413,7 @@ def _report(
         version=groundshift.__version__,
         method=_LAW[detect.method].format(n=len(state.job.grid.bands), how=_how(detect)),
         confidence_percent=detect.confidence,
+        least_probability=pair_model.LIMIT if detect.method in pair_model.METHODS else None,
         compared_pixels=compared,
         compared_ha=None if area is None else compared * area / 1e4,
         changed_pixels=changed,

@@ -30,6 +30,7 @@ from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
+from groundshift.pipelines.series_job import SeriesJob
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 WORK = ".groundshift-work"
 """Folder within that of the results, in which a run keeps what it needs."""
 
-J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob)
+J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, SeriesJob)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -15,11 +15,11 @@ from groundshift.execution.progress import Progress
 from groundshift.io import opening
 from groundshift.io.stac import items_in
 from groundshift.pipelines import mosaic, mosaic_fit, mosaic_plan, patches, running
+from groundshift.pipelines.landcover_features import SceneSeries, in_order
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import ComposeSection, MosaicJob, MosaicOutputSection, ScenesSection
 from groundshift.pipelines.running import WORK
 from groundshift.pipelines.select import expanded
-from groundshift.pipelines.series import SceneSeries, in_order
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run

@@ -22,6 +22,7 @@ from groundshift.model.grid import Window
 from groundshift.model.legend import NO_CHANGE, NO_DATA
 from groundshift.pipelines.fitting import Block, Fitted, Measured
 from groundshift.pipelines.ingest import MASKED, Stack
+from groundshift.pipelines.pair_model import LIMIT, PairModel
 from groundshift.radiometry.reflectance import EMPTY
 from groundshift.report.pictures import DatePictures, LabelQuicklook, Look, ReflectanceQuicklook, of_dates
 
@@ -55,6 +56,8 @@ class Scratch:
     """(6, rows, columns) float32 of the pictures: reflectance of three bands before, then after; NaN: no data."""
     p_value: Planes | None
     """(1, y, x) float32, where it was asked for."""
+    probability: Planes | None = None
+    """(1, y, x) float32 of change, where the method gives one: it decides what changed."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -169,6 +172,28 @@ def _count_values(raw: Any, first: int, dropped: int, count: Any) -> None:
             count[value] += 1
 
 
+@dataclass(frozen=True, eq=False)
+class ProbableWork:
+    """Some rows of the pass that gives probabilities of change; they begin at multiples of 16."""
+
+    scratch: Scratch
+    window: Window
+    model: PairModel
+
+    def __str__(self) -> str:
+        return f"judging rows {self.window.y0} to {self.window.y1}"
+
+
+def judge(work: ProbableWork) -> None:
+    """The probability of change of some rows, written to the planes."""
+    assert work.scratch.probability is not None
+    padded = work.window.padded(work.model.halo_px, work.scratch.shape)
+    (before, usable_before, _), (after, usable_after, _) = (stack.read(padded) for stack in work.scratch.stacks)
+    block = Block(before, after, usable_before & usable_after)
+    found = round_mantissa(work.model.probability(block, work.window.within(padded)))
+    work.scratch.probability.write(work.window, found, 0)
+
+
 def _thin(reflectance: NDArray[np.float32], valid: NDArray[np.bool_], work: Work, date: int) -> None:
     """Write one date's rows of the pictures."""
     look = ReflectanceQuicklook(valid.shape, len(work.picture_bands), work.step)
@@ -253,7 +278,10 @@ def _strips(planes: Planes) -> list[Window]:
 def combine(work: Work) -> int:
     """Third pass: what changed, from all levels; returns how many pixels."""
     scratch, window = work.scratch, work.window
-    if work.amplitude_limit is not None:
+    if scratch.probability is not None:
+        with np.errstate(invalid="ignore"):
+            changed = scratch.probability.read(window, 0) >= LIMIT  # type: ignore[operator]
+    elif work.amplitude_limit is not None:
         with np.errstate(invalid="ignore"):
             changed = scratch.cva.read(window, 0) > work.amplitude_limit  # type: ignore[operator]
     elif work.fitted is not None and work.levels:

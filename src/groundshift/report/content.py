@@ -146,6 +146,8 @@ class ChangeReport:
     """One or two sentences: statistic, context, what was fitted."""
     confidence_percent: float
     """Asked: share of unchanged pixels that must not be called change."""
+    least_probability: float | None = None
+    """Probability from which on a pixel is called change; None: regions or the amplitude decide."""
     compared_pixels: int
     """Pixels usable at both dates."""
     compared_ha: float | None

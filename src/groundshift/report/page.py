@@ -183,9 +183,9 @@ def _pictures(report: ChangeReport) -> dict[str, Embedded | None]:
     return embedded
 
 
-def embed(encoded: bytes, alt: str = "") -> Embedded:
-    """A PNG as a part of the page, smaller where that does not show."""
-    kind, small, (width, height) = for_page(encoded)
+def embed(encoded: bytes, alt: str = "", limit_bytes: int | None = None) -> Embedded:
+    """A PNG as a part of the page, smaller where that does not show, or where a limit asks for it."""
+    kind, small, (width, height) = for_page(encoded) if limit_bytes is None else for_page(encoded, limit_bytes)
     return Embedded(f"data:{kind};base64,{base64.b64encode(small).decode()}", width, height, alt)
 
 
