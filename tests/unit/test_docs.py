@@ -32,6 +32,7 @@ COMMANDS = (
     "plot map",
     "design",
     "assess",
+    "estimate",
 )
 """Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
@@ -52,7 +53,7 @@ OTHER_FLAGS = {
     "--crops",
     "--resume",
 }
-FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init"}
+FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init", "--nthreads", "--nworkers"}
 
 
 def table() -> str:
