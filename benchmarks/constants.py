@@ -125,24 +125,26 @@ def writing(folder: Path, probability: np.ndarray, tries: int) -> tuple[float, f
 def operations() -> tuple[float, str]:
     """Floating point operations of the network for a pixel: multiplications and additions of its convolutions."""
     import onnx
+    import onnxruntime
 
-    net = ChangeNet()
+    net, side = ChangeNet(), 256
     model = onnx.load(str(net.weights), load_external_data=False)
-    side = 256
-    for given in model.graph.input:
-        for place, size in zip(given.type.tensor_type.shape.dim[-2:], (side, side), strict=True):
-            place.dim_value = size
-    inferred = onnx.shape_inference.infer_shapes(model)
-    shapes = {
-        value.name: [each.dim_value for each in value.type.tensor_type.shape.dim]
-        for value in (*inferred.graph.value_info, *inferred.graph.output)
+    layers = [node for node in model.graph.node if node.op_type == "Conv"]
+    wanted = [name for node in layers for name in (node.output[0], node.input[1])]
+    stored = {each.name for each in model.graph.initializer}
+    made = [name for name in wanted if name not in stored]
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in made)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = {
+        each.name: np.ones([size if isinstance(size, int) else side for size in each.shape], np.float32)
+        for each in session.get_inputs()
     }
-    weights = {each.name: list(each.dims) for each in model.graph.initializer}
-    total = 0
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "ConvTranspose") and shapes.get(node.output[0]) and node.input[1] in weights:
-            out, kernel = shapes[node.output[0]], weights[node.input[1]]
-            total += 2 * max(1, out[0]) * out[-2] * out[-1] * math.prod(kernel)
+    sizes = {each.name: tuple(each.dims) for each in model.graph.initializer}
+    sizes |= {name: array.shape for name, array in zip(made, session.run(made, given), strict=True)}
+    total = sum(
+        2 * sizes[node.output[0]][0] * math.prod(sizes[node.output[0]][2:]) * math.prod(sizes[node.input[1]])
+        for node in layers
+    )
     return total / side**2, f"counted in {net.weights.name}: two for each weight of each convolution, at each pixel"
 
 

@@ -10,7 +10,7 @@ from groundshift.execution.simulation import Fleet, play
 FLAWLESS = {"lost": 0.0, "hung": 0.0, "bad": 0.0, "spread": 1e-6}
 
 
-@pytest.mark.parametrize(("workers", "rounds"), [(1, 60), (4, 15), (7, 10), (1000, 6)])
+@pytest.mark.parametrize(("workers", "rounds"), [(1, 60), (4, 15), (7, 9), (1000, 6)])
 def test_where_nothing_goes_wrong_the_wall_time_is_that_of_the_fullest_worker(workers: int, rounds: int) -> None:
     """Ten lanes of six units: no more than ten units at once, and no lane before its own unit before."""
     played = play(10, 6, 2.0, Fleet(workers=workers, **FLAWLESS))

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from groundshift.cli.main import main
+from groundshift.cli.main import _groundshift, guarded
 from groundshift.errors import InputError, MissingInputError, UsageError
 from groundshift.pipelines import estimate
 from groundshift.pipelines.estimate import EstimateJob, read_tiles, run
+
+
+def main(argv: list[str]) -> int:
+    return guarded(_groundshift, argv, "groundshift")
+
 
 JOB = EstimateJob(dates=(date(2025, 1, 1), date(2025, 12, 31)), tiles="10", workers=8)
 PLAIN = {
@@ -115,7 +120,7 @@ def test_what_cannot_be_is_refused(change: dict[str, object], told: str) -> None
 
 
 def test_no_list_is_told_with_66_and_nonsense_numbers_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(MissingInputError, match="neither a number nor a file"):
+    with pytest.raises(MissingInputError, match="neither a number nor a list"):
         run(replace(JOB, tiles="nowhere.txt"))
     assert main(["estimate", "--tiles", "0", "--dates", "2025-01-01/2025-12-31"]) == 2
     assert main(["estimate", "--tiles", "3", "--dates", "2025-13-01"]) == 2
