@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from groundshift.change import series
 from groundshift.change.series import ConfirmOptions
-from groundshift.execution.memory import high_water
 from groundshift.io.planes import round_mantissa
 from groundshift.model.grid import Window, blocks
 from groundshift.pipelines import fitting, pair_model
@@ -50,7 +49,7 @@ class Spent:
     track: float
     write: float
     pixels: int
-    peak: int
+    pid: int
     digest: str
 
 
@@ -119,7 +118,7 @@ def work(unit: Unit) -> Spent:
         track=known,
         write=write,
         pixels=found.size,
-        peak=high_water(os.getpid()),
+        pid=os.getpid(),
         digest=digest,
     )
 

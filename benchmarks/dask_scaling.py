@@ -37,10 +37,9 @@ def measured(folder: Path, method: str, workers: int, times: int, scheduler: str
     """One run: wall seconds of the units alone, and what there is beside them."""
     model, _ = _units.fit(folder, method)  # type: ignore[arg-type]
     with open_pool(workers, scheduler=scheduler, imports=_units.IMPORTS, folder=folder) as pool:
-        warm = list(_units.units(folder, model))[: 2 * workers]
-        while len(pool.pids) < workers or len({spent.peak for spent in pool.run(_units.work, warm)}) < 1:
-            time.sleep(0.1)
-        pool.run(_units.work, warm)
+        warm, seen = list(_units.units(folder, model))[: 2 * workers], set[int]()
+        while len(seen) < workers:  # all have joined, and have compiled what they need
+            seen |= {spent.pid for spent in pool.run(_units.work, warm)}
         own, idle = time.process_time(), idle_and_total()
         begin = time.perf_counter()
         found = pool.run(_units.work, _units.units(folder, model, times))
