@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import secrets
@@ -43,7 +44,7 @@ _OURS = {"DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__PRO
 
 
 class SchedulerLost(WorkerDied):
-    """The Dask scheduler went away; what is done is in the journal of the run."""
+    """The Dask scheduler went away, or all its workers; what is done is in the journal of the run."""
 
     exit_code = ServiceError.exit_code
 
@@ -111,8 +112,9 @@ class DaskPool(Crew):
         self._happened: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._endings: list[tuple[Task, Ending]] = []
         self._looked = 0.0
-        self._manned = time.monotonic()
+        self._manned = math.inf
         self._peaks = 0
+        self._resting = False
 
     def __enter__(self) -> DaskPool:
         self.warm()
@@ -129,6 +131,7 @@ class DaskPool(Crew):
             ServiceError: the scheduler does not answer, or no worker joined.
             UsageError: no worker that joined can be used; the message says of each, why.
         """
+        self._resting = False
         try:
             if self._client is None:
                 self._connect()
@@ -152,6 +155,7 @@ class DaskPool(Crew):
 
     def retire(self) -> None:
         """End our own workers that are idle; those of others keep their memory as their nannies tell them."""
+        self._resting = True
         for member in [member for member in self._members.values() if member.task is None and member.pid]:
             if member.name in self._hired:
                 self._hired[member.name].kill()
@@ -175,10 +179,17 @@ class DaskPool(Crew):
         return tuple(member.pid for member in self._members.values() if member.pid)
 
     def _free(self) -> bool:
-        return any(member.pid and member.task is None for member in self._members.values())
+        return self._idle() is not None
+
+    def _idle(self) -> _Member | None:
+        for member in self._members.values():
+            process = self._hired.get(member.name)
+            if member.pid and member.task is None and (process is None or process.poll() is None):
+                return member
+        return None
 
     def _give(self, task: Task) -> bool:
-        member = next((member for member in self._members.values() if member.pid and member.task is None), None)
+        member = self._idle()
         if member is None:
             return False
         member.task = task
@@ -228,9 +239,9 @@ class DaskPool(Crew):
                 "out --scheduler."
             ) from None
         self._client = self._open.enter_context(client)
-        self._manned = time.monotonic()
         if not self._ours:
             self._await_members()
+        self._manned = time.monotonic()
 
     def _leave_token(self) -> None:
         """Write a file by which a worker shows that it sees what this process sees."""
@@ -287,7 +298,7 @@ class DaskPool(Crew):
         if member is None:
             return
         try:
-            value = future.result(timeout=60)
+            value = future.result(timeout=20)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -344,7 +355,7 @@ class DaskPool(Crew):
     def _look(self) -> None:
         """See who has come and who has gone."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_S:
+        if now - self._looked < _LOOK_S * (1 + len(self._members) / 100):
             return
         self._looked = now
         self._look_at_ours()
@@ -355,17 +366,20 @@ class DaskPool(Crew):
         for address, facts in there.items():
             if address not in self._members and address not in self._shunned:
                 self._greet(address, facts)
-        if self._members or any(process.poll() is None for process in self._hired.values()):
+        if any(member.pid for member in self._members.values()):
             self._manned = now
         elif now - self._manned > self._join_s:
-            self._say_who_is_missing()
+            raise SchedulerLost(
+                f"for {self._join_s:g} s no worker was left at the Dask scheduler {self._address}: start some, and "
+                "this run again: it goes on where it was."
+            )
 
     def _look_at_ours(self) -> None:
         for name in [name for name, process in self._hired.items() if process.poll() is not None]:
             how = cause(self._bury(name))
             for member in [member for member in self._members.values() if member.name == name]:
                 self._leave(member, f"{how}")
-        if self._ours:
+        if self._ours and (self._queue or not self._resting):
             self.warm()
 
     def _there(self) -> dict[str, Mapping[str, Any]]:
