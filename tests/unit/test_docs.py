@@ -33,6 +33,7 @@ COMMANDS = (
     "design",
     "assess",
     "models train change",
+    "estimate",
 )
 """Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
@@ -53,7 +54,7 @@ OTHER_FLAGS = {
     "--crops",
     "--resume",
 }
-FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init"}
+FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init", "--nthreads", "--nworkers"}
 
 
 def table() -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import InputError, NoDataError
-from groundshift.execution.pool import Pool
+from groundshift.execution.crew import Crew
 from groundshift.io.stackfile import StackFile
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import VALID, Chain
@@ -134,7 +134,7 @@ class StackFeatures:
         return values, seen
 
 
-def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = (), pool: Pool | None = None) -> SeriesFeatures:
+def of_series(series: Series, chain: Chain, modules: tuple[str, ...] = (), pool: Crew | None = None) -> SeriesFeatures:
     """Features of a series; their names are those that the chain gives the first pixels.
 
     Args:

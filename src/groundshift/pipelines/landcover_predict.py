@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import time
@@ -27,9 +26,10 @@ from groundshift.errors import (
     StrictError,
     UsageError,
 )
-from groundshift.execution import lock, memory
+from groundshift.execution import lock
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import Crew, WorkerDied
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, models, vector
 from groundshift.io.atomic import free_bytes, sweep
@@ -71,7 +71,7 @@ class State:
     weights: str
     """SHA-256 of the weights of the model."""
     source: Source
-    pool: Pool
+    pool: Crew
     progress: Progress
     work: Path
     begin: float
@@ -142,8 +142,8 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
         sweep(outdir)
         kept = False
         try:
-            workers = 0 if wanted.chain.local else job.run.workers or os.cpu_count() or 1
-            with Pool(workers, imports=_IMPORTS) as pool:
+            workers = 0 if wanted.chain.local else job.run.workers
+            with open_pool(workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir / WORK) as pool:
                 # What draws is loaded while the workers start.
                 from groundshift.pipelines import landcover_results
 
@@ -291,7 +291,7 @@ def _classify(state: State) -> None:
         evidence=planes("evidence", 5, "uint8"),
         sets=planes("sets", classes, "uint8"),
     )
-    budget = max(memory.worker_bytes(state.job.run.memory, pool.workers), 2**25)
+    budget = max(pool.worker_bytes(state.job.run.memory), 2**25)
     taken = features.pixel_bytes + 8 * (len(features.names) + classes)
     side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
     limits = _limits(card, state.job.output.confidence)
@@ -367,7 +367,7 @@ def _smooth(state: State) -> Smoothed:
     )
     assert state.probabilities is not None
     source = Stored(state.probabilities)
-    budget = memory.worker_bytes(state.job.run.memory, state.pool.workers)
+    budget = state.pool.worker_bytes(state.job.run.memory)
     return smoothing.run(
         source, state.shape, state.card.codes, state.work, state.pool, options, state.progress, budget=budget
     )
