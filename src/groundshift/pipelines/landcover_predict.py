@@ -24,6 +24,7 @@ from groundshift.errors import (
     InputError,
     OutputError,
     ProductError,
+    SampleWarning,
     StrictError,
     UsageError,
 )
@@ -39,7 +40,7 @@ from groundshift.landcover.mmu import MappingUnit
 from groundshift.landcover.smooth import MajorityOptions
 from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
-from groundshift.pipelines import patches, results, running, smoothing, steps
+from groundshift.pipelines import landcover_sources, patches, results, running, smoothing, steps
 from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said, predict_block
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
@@ -50,6 +51,7 @@ from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 _IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
 _SIDES = (1024, 512, 256, 128, 64, 32)
 _LITTLE = 0.01
+_UNTOLD = "{} does not tell the units of its features, as what the model learnt from did: see that they are the same."
 _THIN = 32
 """Rows of a block, at least."""
 
@@ -149,6 +151,10 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
 
                 source = open_source(job, wanted, outdir, pool, progress)
                 card.order(source.features.names)
+                told = landcover_sources.units(source.features)
+                card.check_units(dict(zip(source.features.names, told, strict=True)) if told else {})
+                if card.units and not told:
+                    source.warnings.append(SampleWarning(_UNTOLD.format(job.input.stack or "the series")))
                 work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
                 if source.run is None:
                     running.remove_other_work(work)
