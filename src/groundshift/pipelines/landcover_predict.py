@@ -45,15 +45,17 @@ from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said,
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
 from groundshift.pipelines.running import WORK
-from groundshift.pipelines.series import Features, StackFeatures
+from groundshift.pipelines.series import Features, SeriesFeatures
 from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 
 _IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
 _SIDES = (1024, 512, 256, 128, 64, 32)
 _LITTLE = 0.01
 _UNTOLD = "{} does not tell the units of its features, as what the model learnt from did: see that they are the same."
-_THIN = 32
-"""Rows of a block, at least."""
+_LOW = 16
+"""Rows of a block of a series, or more where that is all of its columns."""
+_SERIES_BYTES = 2**27
+"""That a block of a series takes, at most: larger arrays come from the system anew each time, half as slow again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,6 +301,8 @@ def _classify(state: State) -> None:
     )
     budget = max(memory.worker_bytes(state.job.run.memory, pool.workers), 2**25)
     taken = features.pixel_bytes + 8 * (len(features.names) + classes)
+    if isinstance(features, SeriesFeatures):
+        budget = min(budget, _SERIES_BYTES)
     side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
     limits = _limits(card, state.job.output.confidence)
     work = [
@@ -328,10 +332,11 @@ def _classify(state: State) -> None:
 
 
 def _windows(features: Features, shape: tuple[int, int], side: int) -> Iterator[Window]:
-    """Blocks of at most a square's pixels; of series, which lie in rows, whole rows where that makes no thin strips."""
-    rows = side**2 // shape[1]
-    thin = rows < min(_THIN, shape[0]) or isinstance(features, StackFeatures)
-    return blocks(shape, side, side) if thin else blocks(shape, rows)
+    """Blocks of at most a square's pixels; of series, which lie in rows, low and wide ones."""
+    if not isinstance(features, SeriesFeatures) or features.chain.halo_px:
+        return blocks(shape, side, side)
+    columns = min(shape[1], max(side**2 // _LOW, 1))
+    return blocks(shape, max(side**2 // columns, 1), columns)
 
 
 def _limits(card: ModelCard, confidence: float) -> tuple[float, ...]:
