@@ -179,6 +179,18 @@ def test_a_model_of_other_bands_is_refused_by_their_names_and_one_that_was_chang
     models.save(tmp_path / "other", replace(card, features=("NDVI", "NDWI", "NBR")), weights)
     with pytest.raises(InputError, match="has no NBR"):
         gs.predict_landcover(tmp_path / "other", None, tmp_path / "map", stack=str(place / "stack.tif"))
+    for model, unit in (("scaled", "DN"), ("same", "reflectance")):
+        models.save(tmp_path / model, replace(card, units=("reflectance", "", "reflectance")), weights)
+        shutil.copy(place / "stack.tif", tmp_path / f"{model}.tif")
+        with rasterio.open(tmp_path / f"{model}.tif", "r+") as file:
+            file.units = (unit, "", "reflectance")
+    with pytest.raises(InputError, match="NDVI in DN, not reflectance"):
+        gs.predict_landcover(tmp_path / "scaled", None, tmp_path / "map", stack=str(tmp_path / "scaled.tif"), workers=1)
+    for stack, said in ((place / "stack.tif", ["does not tell the units"]), (tmp_path / "same.tif", [])):
+        job = {"stack": str(stack), "workers": 1, "force": True}
+        found = gs.predict_landcover(tmp_path / "same", None, tmp_path / "right", **job).warnings
+        assert len(found) == len(said)
+        assert all(words in str(warning) for words, warning in zip(said, found, strict=True))
     with pytest.raises(InputError, match="trained on a stack"):
         gs.predict_landcover(place / "model", tmp_path, tmp_path / "map")
     shutil.copytree(place / "model", tmp_path / "changed")

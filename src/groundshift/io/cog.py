@@ -31,6 +31,10 @@ from groundshift.model.legend import LegendEntry
 
 CACHE_MB = 64
 """Block cache while a file is written: a row of tiles of a full Sentinel-2 tile in two float32 bands takes 45 MB."""
+_TILE_BYTES = 2**23
+"""Of a tile of a COG with all its bands, where a smaller side can do that: GDAL holds a dozen of them at a time."""
+_TILES = (512, 256, 128)
+"""Sides of a tile of a COG."""
 _FULL = 2**20
 """A disk with fewer free bytes than this, or than are needed, in the moment that a write fails, is full."""
 _OPTIONS: dict[str, dict[str, str]] = {
@@ -128,7 +132,7 @@ def export(
     target = named or Path(path)
     with atomic(path, force=force, needed=planes.nbytes, named=named) as temporary:
         with _gdal(target, planes.nbytes), _described(planes, geobox, bands, nodata, legend, tags) as source:
-            options = _options(driver, planes.dtype, overview, workers)
+            options = _options(driver, planes, overview, workers)
             rasterio.shutil.copy(source, temporary, driver=driver, strict=driver != "JP2OpenJPEG", **options)
         _check(temporary, target, driver, planes.nbytes)
         _compare(planes, temporary, target, driver)
@@ -189,12 +193,15 @@ def _described(
         yield source
 
 
-def _options(driver: str, dtype: str, overview: str, workers: int) -> dict[str, str]:
+def _options(driver: str, planes: Planes, overview: str, workers: int) -> dict[str, str]:
+    dtype, bands = planes.dtype, planes.shape[0]
     options = dict(_OPTIONS.get(driver, {}))
     if driver in ("COG", "GTiff"):
         options["num_threads"] = str(max(1, workers))
     if driver == "COG":
         options["overview_resampling"] = overview.upper()
+        side = next((n for n in _TILES if n**2 * bands * np.dtype(dtype).itemsize <= _TILE_BYTES), _TILES[-1])
+        options["blocksize"] = str(side)
         if np.dtype(dtype).kind == "f":
             # In half the time of Deflate; classes stay with it, so that any program opens the map.
             options["compress"] = "ZSTD"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -91,6 +92,11 @@ def load(folder: str | os.PathLike[str]) -> tuple[ModelCard, bytes]:
         raise ProductError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ProductError(f"{path}: not a complete description of a model ({error!r}); train it again.") from error
+    if facts.get("schema") != _schema(card, expected):
+        raise ProductError(
+            f"{path}: its features, classes, bands, scaling or chain are not those that the weights were trained with "
+            "(another schema hash): the description was changed: copy the model again, or train it again."
+        )
     file = path.with_name(name)
     try:
         weights = file.read_bytes() if file.stat().st_size <= _LARGEST else None
@@ -127,17 +133,26 @@ def _file_of(kind: str) -> str:
 
 
 def _description(card: ModelCard, name: str, weights: bytes) -> str:
-    facts = {
-        "format": FORMAT,
-        "format_version": VERSION,
-        "weights": {"file": name, "sha256": hashlib.sha256(weights).hexdigest(), "bytes": len(weights)},
-        "card": asdict(card),
-        "versions": {package: _version(package) for package in _PACKAGES},
-    }
+    digest = hashlib.sha256(weights).hexdigest()
     try:
+        facts = {
+            "format": FORMAT,
+            "format_version": VERSION,
+            "weights": {"file": name, "sha256": digest, "bytes": len(weights)},
+            "schema": _schema(card, digest),
+            "card": asdict(card),
+            "versions": {package: _version(package) for package in _PACKAGES},
+        }
         return json.dumps(facts, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     except (TypeError, ValueError) as error:
         raise InputError(f"the description of the model cannot be stored as JSON ({error}).") from error
+
+
+def _schema(card: ModelCard, weights: str) -> str:
+    """SHA-256 of everything in a card that predictions depend on, and of the weights that it belongs to."""
+    plain = {key: value for key, value in asdict(card).items() if key != "report"}
+    limits = card.report.get("limits") if isinstance(card.report, Mapping) else None
+    return hashlib.sha256(json.dumps([plain, limits, weights], sort_keys=True).encode()).hexdigest()
 
 
 def _version(package: str) -> str | None:

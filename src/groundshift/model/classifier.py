@@ -35,6 +35,8 @@ class ModelCard:
     """The logarithms of the probabilities are divided by it."""
     bands: tuple[str, ...] = ()
     """Bands or other variables that the features are made of."""
+    units: tuple[str, ...] = ()
+    """Of the features, where the stack that they were learnt from tells any; of a series they are as made."""
     chain: Mapping[str, Any] = field(default_factory=dict)
     """How features are made and results treated, as the caller describes it; anything that JSON holds."""
     report: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +50,8 @@ class ModelCard:
             raise InputError(f"class codes {self.codes}: expected different ones from 1 to 254, rising.")
         if len(set(self.features)) != len(self.features) or not self.features:
             raise InputError("a classifier needs features, each with a name of its own.")
+        if self.units and len(self.units) != len(self.features):
+            raise InputError(f"{len(self.units)} units of {len(self.features)} features: expected one each.")
         if not self.temperature > 0 or min(*self.shares, *self.trained_shares) < 0 or 0 in self.trained_shares:
             raise InputError(f"temperature {self.temperature}, shares {self.shares}: expected positive numbers.")
 
@@ -57,6 +61,27 @@ class ModelCard:
         if self.shares == self.trained_shares:
             return None
         return np.array(self.shares, np.float64) / np.array(self.trained_shares, np.float64)
+
+    def check_units(self, given: Mapping[str, str]) -> None:
+        """See that features are in the units of training, where both are told.
+
+        Args:
+            given: unit of each feature, by its name; empty: it is not told.
+
+        Raises:
+            InputError: some are not; their names and units are listed.
+        """
+        units = dict(zip(self.features, self.units, strict=True)) if self.units else {}
+        other = [
+            f"{name} in {given[name]}, not {unit}"
+            for name, unit in units.items()
+            if unit and given.get(name) and given[name] != unit
+        ]
+        if other:
+            raise InputError(
+                f"the features have another scale than those that the model was trained on: {_listed(other)}. Make "
+                "them as the model's were made, or train a new one."
+            )
 
     def order(self, given: Sequence[str]) -> NDArray[np.intp]:
         """Find the features of the model among given ones.

@@ -223,10 +223,14 @@ def compute(work: Compute) -> tuple[str, list[int]]:
     numbers = [work.bands.index(band) for band in work.plan.bands]
     bands = dict(zip(work.plan.bands, work.reflectance.read(padded, numbers), strict=True))
     made = stack.compute(work.plan, _floats(bands), _ground(work, padded), work.fitted)[:, *inner]
-    if work.inside is not None:
-        made = np.where(work.inside.read(here, 0) == 1, made, np.float32(np.nan))
-    work.out.write(here, made)
-    return work.key, [int(n) for n in np.isfinite(made).sum(axis=(1, 2))]
+    inside = None if work.inside is None else work.inside.read(here, 0) == 1
+    counts = []
+    # Feature by feature: a copy of all of them would be as large as they are.
+    for number, values in enumerate(made):
+        kept = values if inside is None else np.where(inside, values, np.float32(np.nan))
+        work.out.write(here, kept, number)
+        counts.append(int(np.isfinite(kept).sum()))
+    return work.key, counts
 
 
 def _moved(window: Window, corner: tuple[int, int]) -> Window:

@@ -23,6 +23,7 @@ from groundshift.errors import (
     InputError,
     OutputError,
     ProductError,
+    SampleWarning,
     StrictError,
     UsageError,
 )
@@ -39,9 +40,9 @@ from groundshift.landcover.mmu import MappingUnit
 from groundshift.landcover.smooth import MajorityOptions
 from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
-from groundshift.pipelines import patches, results, running, smoothing, steps
+from groundshift.pipelines import landcover_sources, patches, results, running, smoothing, steps
 from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said, predict_block
-from groundshift.pipelines.landcover_features import Features, StackFeatures
+from groundshift.pipelines.landcover_features import Features, SeriesFeatures
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
 from groundshift.pipelines.running import WORK
@@ -50,8 +51,11 @@ from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 _IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
 _SIDES = (1024, 512, 256, 128, 64, 32)
 _LITTLE = 0.01
-_THIN = 32
-"""Rows of a block, at least."""
+_UNTOLD = "{} does not tell the units of its features, as what the model learnt from did: see that they are the same."
+_LOW = 16
+"""Rows of a block of a series, or more where that is all of its columns."""
+_SERIES_BYTES = 2**27
+"""That a block of a series takes, at most: larger arrays come from the system anew each time, half as slow again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +153,10 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
 
                 source = open_source(job, wanted, outdir, pool, progress)
                 card.order(source.features.names)
+                told = landcover_sources.units(source.features)
+                card.check_units(dict(zip(source.features.names, told, strict=True)) if told else {})
+                if card.units and not told:
+                    source.warnings.append(SampleWarning(_UNTOLD.format(job.input.stack or "the series")))
                 work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
                 if source.run is None:
                     running.remove_other_work(work)
@@ -293,6 +301,8 @@ def _classify(state: State) -> None:
     )
     budget = max(pool.worker_bytes(state.job.run.memory), 2**25)
     taken = features.pixel_bytes + 8 * (len(features.names) + classes)
+    if isinstance(features, SeriesFeatures):
+        budget = min(budget, _SERIES_BYTES)
     side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
     limits = _limits(card, state.job.output.confidence)
     work = [
@@ -322,10 +332,11 @@ def _classify(state: State) -> None:
 
 
 def _windows(features: Features, shape: tuple[int, int], side: int) -> Iterator[Window]:
-    """Blocks of at most a square's pixels; of series, which lie in rows, whole rows where that makes no thin strips."""
-    rows = side**2 // shape[1]
-    thin = rows < min(_THIN, shape[0]) or isinstance(features, StackFeatures)
-    return blocks(shape, side, side) if thin else blocks(shape, rows)
+    """Blocks of at most a square's pixels; of series, which lie in rows, low and wide ones."""
+    if not isinstance(features, SeriesFeatures) or features.chain.halo_px:
+        return blocks(shape, side, side)
+    columns = min(shape[1], max(side**2 // _LOW, 1))
+    return blocks(shape, max(side**2 // columns, 1), columns)
 
 
 def _limits(card: ModelCard, confidence: float) -> tuple[float, ...]:

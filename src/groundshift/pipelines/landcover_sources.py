@@ -79,6 +79,14 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
     )
 
 
+def units(features: Features) -> tuple[str, ...]:
+    """Units of features of a stack, where it tells any; of a series they are what its chain makes."""
+    if not isinstance(features, StackFeatures) or not any(features.stack.units):
+        return ()
+    told = dict(zip(features.stack.names, features.stack.units, strict=True))
+    return tuple(told[name] for name in features.names)
+
+
 def fitted(source: Source, candidates: tuple[Classifier, ...]) -> tuple[Source, tuple[Classifier, ...]]:
     """Features and classifiers as they fit each other: a network over time is given what changes, and how many dates.
 

@@ -119,6 +119,7 @@ def _saved(
         names,
         temperature=judged.temperature,
         bands=source.bands,
+        units=landcover_sources.units(source.features),
         chain={"steps": source.chain.plain(), "modules": list(modules), "grid": _grid(job)},
         report=report,
     )

@@ -180,3 +180,14 @@ def test_messages_tell_of_the_place_where_the_file_will_be(
         export(classes, GRID, tmp_path / "x.tif", bands=CLASS, named=final)
     with pytest.raises(OutputError, match=re.escape(f"cannot write {final}: its folder does not exist")):
         export(classes, GRID, tmp_path / "gone" / "x.tif", bands=CLASS, named=final)
+
+
+@pytest.mark.parametrize(("bands", "dtype", "side"), [(2, "float32", 512), (20, "float32", 256), (20, "uint8", 512)])
+def test_a_tile_of_many_bands_is_smaller_so_that_a_dozen_of_them_fit(
+    bands: int, dtype: str, side: int, tmp_path: Path
+) -> None:
+    planes = Planes.create(tmp_path / "planes.bin", (bands, 16, 530), dtype)
+    grid = GeoBox((16, 530), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
+    export(planes, grid, tmp_path / "many.tif", bands=[BandTag(f"b{k}") for k in range(bands)])
+    with rasterio.open(tmp_path / "many.tif") as file:
+        assert set(file.block_shapes) == {(side, side)}

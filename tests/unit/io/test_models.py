@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,11 +95,18 @@ def test_changed_weights_are_refused(saved: Path) -> None:
         ({"card": {}}, "not a complete description"),
         ({"card": {"kind": "pickle"}}, "not a complete description"),
         ({"weights": None}, "not a complete description"),
+        ({"card": {"features": ["B08:01", "B04:01", "glcm:B8:entropy"]}}, "another schema hash"),
+        ({"card": {"units": ["reflectance", "DN", ""]}}, "another schema hash"),
+        ({"card": {"report": {"limits": {"90": [0.9, 0.9]}}}}, "another schema hash"),
+        ({"schema": None}, "another schema hash"),
     ],
 )
-def test_other_descriptions_are_refused(saved: Path, change: dict[str, object], said: str) -> None:
+def test_other_descriptions_are_refused(saved: Path, change: dict[str, Any], said: str) -> None:
     path = saved / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), "utf-8")
+    facts = json.loads(path.read_text("utf-8"))
+    if change.get("card") and "kind" not in change["card"]:
+        change = {"card": facts["card"] | change["card"]}
+    path.write_text(json.dumps(facts | change), "utf-8")
     with pytest.raises(ProductError, match=said):
         models.load(saved)
 
