@@ -259,7 +259,7 @@ def calibrated(net: ChangeNetTorch, batches: Sequence[Batch]) -> tuple[float, fl
 
 def folded(net: ChangeNetTorch, scale: float, shift: float) -> ChangeNetTorch:
     """A copy of a network with the calibration in its last layer."""
-    copy = deepcopy(net).to(memory_format=torch.contiguous_format).eval()
+    copy: ChangeNetTorch = deepcopy(net).to(memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
         copy.head.weight.mul_(scale)
         copy.head.bias.mul_(scale).add_(shift)
