@@ -73,8 +73,9 @@ def answers(scene: Pair, methods: Sequence[str]) -> dict[str, Answer]:
     local = probability.fit(in_context[scene.valid], ~near[scene.valid])
     by_statistics = local.probability(in_context)
     if {"network", "ensemble"} & set(methods):
-        after = np.where(scene.valid, ours.fitted.normalised(scene.after), np.float32(0))
-        by_network = ChangeNet().probability(np.nan_to_num(scene.before), after, BANDS, scene.valid)
+        by_network = ChangeNet().probability(
+            np.nan_to_num(scene.before), np.nan_to_num(scene.after), BANDS, scene.valid
+        )
         both = probability.ensemble(by_network, by_statistics)
         found["network"] = Answer(by_network, by_network >= THRESHOLD, probable=True)
         found["ensemble"] = Answer(both, both >= THRESHOLD, probable=True)
