@@ -153,7 +153,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from groundshift.execution.pool import Pool
     from groundshift.pipelines import change, results
 
-    monkeypatch.setattr(change, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(change, "open_pool", lambda *_, **__: Pool(0))
     monkeypatch.setattr(results.page, "render", lambda _facts: "<!DOCTYPE html>")
     monkeypatch.setattr(results.pictures, "png", lambda picture: str(picture.shape).encode())
     monkeypatch.setattr(results.pictures, "slide", lambda picture, *_, **__: picture)

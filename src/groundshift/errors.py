@@ -12,6 +12,7 @@
     ├── ProductError    (OSError)             65   a product that is broken, unsafe or contradicts itself
     │   └── MissingInputError (FileNotFoundError)  66
     ├── ServiceError    (ConnectionError)     69   a service that the run needs does not answer
+    ├── PartialError    (RuntimeError)        70   some of it could not be done; the rest is there, and complete
     ├── OutputError     (OSError)             73   cannot write: space, permission, existing files
     └── BusyError       (RuntimeError)        75   another run holds the output folder: try later
 
@@ -76,6 +77,12 @@ class ServiceError(GroundshiftError, ConnectionError):
     """A service that the run needs does not answer."""
 
     exit_code = 69
+
+
+class PartialError(GroundshiftError, RuntimeError):
+    """Some of what was asked for could not be done, and the message lists it; the rest is there, and complete."""
+
+    exit_code = 70
 
 
 class OutputError(GroundshiftError, OSError):

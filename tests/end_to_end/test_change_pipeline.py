@@ -111,7 +111,7 @@ def test_the_sample_does_not_depend_on_the_number_of_workers(tmp_path: Path, wri
     reads = {"band_order": "B2,B3,B4,B8", "scale": 10000, "sample_pixels": 100_000}
     for workers in (1, 4):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(change, "Pool", lambda *_, n=workers, **__: Several(n))
+            patched.setattr(change, "open_pool", lambda *_, n=workers, **__: Several(n))
             gs.detect_changes(*paths, tmp_path / str(workers), **reads)
     same(tmp_path / "1", tmp_path / "4")
 

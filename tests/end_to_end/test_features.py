@@ -86,8 +86,8 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     from groundshift.execution.pool import Pool
     from groundshift.pipelines import clouds, features
 
-    for pipeline in (clouds, features):
-        monkeypatch.setattr(pipeline, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(clouds, "Pool", lambda *_, **__: Pool(0))
+    monkeypatch.setattr(features, "open_pool", lambda *_, **__: Pool(0))
 
 
 Run = Callable[..., dict[str, Any]]

@@ -154,7 +154,9 @@ def test_an_interrupted_map_goes_on_where_it_was(place: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Planes, "write", interrupted)
     job = partial(gs.predict_landcover, place / "model", place / "patch", place / "resumed")
-    monkeypatch.setattr(landcover_predict, "Pool", lambda workers, imports: _inline(imports))
+    from groundshift.execution.pool import Pool
+
+    monkeypatch.setattr(landcover_predict, "open_pool", lambda *_, **__: Pool(0))
     with pytest.raises(KeyboardInterrupt):
         job()
     assert not (place / "resumed" / "classes.tif").exists()
@@ -164,12 +166,6 @@ def test_an_interrupted_map_goes_on_where_it_was(place: Path, monkeypatch: pytes
     monkeypatch.undo()
     gs.predict_landcover(place / "model", place / "patch", place / "straight", workers=1)
     assert (place / "resumed" / "classes.tif").read_bytes() == (place / "straight" / "classes.tif").read_bytes()
-
-
-def _inline(imports: Any) -> Any:
-    from groundshift.execution.pool import Pool
-
-    return Pool(0, imports=imports)
 
 
 def test_a_model_given_other_features_names_them(place: Path) -> None:

@@ -108,7 +108,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     from groundshift.execution.pool import Pool
     from groundshift.pipelines import mosaic
 
-    monkeypatch.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(mosaic, "open_pool", lambda *_, **__: Pool(0))
 
 
 Run = Callable[..., dict[str, Any]]
@@ -179,7 +179,7 @@ def shared(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
         out = tmp_path_factory.mktemp("shared")
         argv = ["mosaic", *map(str, scenes.values()), "--outdir", str(out), "--quiet", *options]
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
+            patched.setattr(mosaic, "open_pool", lambda *_, **__: Pool(0))
             assert guarded(_groundshift, argv, "groundshift") == 0
         return out
 

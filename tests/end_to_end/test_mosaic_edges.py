@@ -65,7 +65,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 @pytest.fixture(autouse=True)
 def _inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(mosaic, "open_pool", lambda *_, **__: Pool(0))
 
 
 def made(paths: list[str], out: Path, *options: str) -> tuple[np.ndarray, Affine, Any]:

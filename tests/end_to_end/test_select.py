@@ -98,7 +98,7 @@ def test_a_hazy_scene_gives_way_to_an_older_one_without(tmp_path: Path, capsys: 
 def test_a_mosaic_takes_the_list(
     scenes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(mosaic, "open_pool", lambda *_, **__: Pool(0))
     out = tmp_path / "list.json"
     assert run(capsys, "select", *scenes, "--out", out, "--quiet")[0] == 0
     code, said, _ = run(capsys, "mosaic", out, "--outdir", tmp_path / "out", "--json")

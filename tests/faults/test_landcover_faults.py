@@ -232,7 +232,7 @@ def test_a_killed_map_goes_on_with_what_is_still_true(
     monkeypatch.setattr(landcover_predict, "predict_block", counted)
     from groundshift.execution.pool import Pool
 
-    monkeypatch.setattr(landcover_predict, "Pool", lambda workers, imports: Pool(0, imports=imports))
+    monkeypatch.setattr(landcover_predict, "open_pool", lambda *_, **__: Pool(0))
     more: dict[str, Any] = {}
     stack = place / "stack.tif"
     if fault == "torn":

@@ -65,7 +65,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     from groundshift.execution.pool import Pool
     from groundshift.pipelines import mosaic
 
-    monkeypatch.setattr(mosaic, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(mosaic, "open_pool", lambda *_, **__: Pool(0))
 
 
 def mosaic(*arguments: object) -> int:
@@ -318,7 +318,7 @@ def expected(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
     from groundshift.pipelines import mosaic as pipeline
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pipeline, "Pool", lambda _workers, **options: Pool(0, **options))
+        patched.setattr(pipeline, "open_pool", lambda *_, **__: Pool(0))
         out = tmp_path_factory.mktemp("whole")
         assert mosaic(*images, "--outdir", out, *READ) == 0
     return rasters(out)

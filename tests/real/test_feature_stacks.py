@@ -25,7 +25,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     from groundshift.execution.pool import Pool
     from groundshift.pipelines import features
 
-    monkeypatch.setattr(features, "Pool", lambda _workers, **options: Pool(0, **options))
+    monkeypatch.setattr(features, "open_pool", lambda *_, **__: Pool(0))
 
 
 def test_a_crop_whose_pixels_of_20_and_60_m_begin_before_those_of_10_m(shared_data: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ COMMANDS = (
     "design",
     "assess",
     "models train change",
+    "estimate",
 )
 """Those whose tables of options are made of the commands themselves."""
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
@@ -54,7 +55,7 @@ OTHER_FLAGS = {
     "--crops",
     "--resume",
 }
-FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init"}
+FOREIGN_FLAGS = {"--rm", "--user", "--group", "--init", "--nthreads", "--nworkers"}
 
 
 def table() -> str:

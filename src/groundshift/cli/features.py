@@ -51,6 +51,7 @@ FLAGS = {
     "output.plot": "--plot",
     "run.memory": "--memory",
     "run.workers": "--workers",
+    "run.scheduler": "--scheduler",
     "run.strict": "--strict",
 }
 """Fields of a features job, and what the command line calls them."""
@@ -101,6 +102,7 @@ def features(
     resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
+    scheduler: Annotated[str | None, _option("run.scheduler", "local|tcp://HOST:PORT", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
     save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,

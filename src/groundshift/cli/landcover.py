@@ -48,6 +48,7 @@ _READING = {
     "clouds.mask": "--clouds",
     "run.memory": "--memory",
     "run.workers": "--workers",
+    "run.scheduler": "--scheduler",
     "run.strict": "--strict",
 }
 TRAIN_FLAGS = {
@@ -128,6 +129,7 @@ def train(
     resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
+    scheduler: Annotated[str | None, _option("run.scheduler", "local|tcp://HOST:PORT", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
     save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,
@@ -195,6 +197,7 @@ def predict(
     resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
+    scheduler: Annotated[str | None, _option("run.scheduler", "local|tcp://HOST:PORT", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
     save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,

@@ -50,6 +50,7 @@ FLAGS = {
     "output.force": "--force",
     "run.memory": "--memory",
     "run.workers": "--workers",
+    "run.scheduler": "--scheduler",
     "run.strict": "--strict",
 }
 """Fields of a mosaic job, and what the command line calls them."""
@@ -105,6 +106,7 @@ def mosaic(
     resume: Annotated[bool, Resume] = False,
     memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
     workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
+    scheduler: Annotated[str | None, _option("run.scheduler", "local|tcp://HOST:PORT", panel=_RUN)] = None,
     strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
     save_config: Annotated[str | None, Save] = None,
     as_json: Annotated[bool, Json] = False,

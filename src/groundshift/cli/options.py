@@ -41,6 +41,7 @@ option                sets                       to
 --force               output.force               true
 --memory              run.memory                 2G
 --workers             run.workers                N
+--scheduler           run.scheduler              local|tcp://...
 --strict              run.strict                 true
 ====================  =========================  ======================
 """
@@ -143,6 +144,7 @@ GROUPS: dict[str, tuple[JobOption, ...]] = {
     "Running": (
         JobOption(("--memory",), "run.memory", "2G"),
         JobOption(("--workers",), "run.workers", "N"),
+        JobOption(("--scheduler",), "run.scheduler", "local|tcp://HOST:PORT"),
         JobOption(("--strict",), "run.strict", const=True),
     ),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import secrets
@@ -36,12 +37,14 @@ LOCAL = "local"
 
 _LOOK_S = 0.5
 """How often the scheduler is asked who is there."""
+_SEEN_S = 5.0
+"""A file may be seen on another machine a little later."""
 _DASK = {"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.client.scheduler-info-interval": "60s"}
 _OURS = {"DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
 
 
 class SchedulerLost(WorkerDied):
-    """The Dask scheduler went away; what is done is in the journal of the run."""
+    """The Dask scheduler went away, or all its workers; what is done is in the journal of the run."""
 
     exit_code = ServiceError.exit_code
 
@@ -90,7 +93,12 @@ class DaskPool(Crew):
         _check_installed()
         self._scheduler = scheduler
         self._join_s = join_s
-        self._wish: dict[str, Any] = {"imports": tuple(imports), "token": None}
+        self._wish: dict[str, Any] = {
+            "home": os.getcwd(),
+            "imports": tuple(imports),
+            "token": None,
+            "patience_s": _SEEN_S,
+        }
         self._folder = None if folder is None else Path(folder).resolve()
         self._open = contextlib.ExitStack()
         self._client: Any = None
@@ -104,8 +112,9 @@ class DaskPool(Crew):
         self._happened: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._endings: list[tuple[Task, Ending]] = []
         self._looked = 0.0
-        self._manned = time.monotonic()
+        self._manned = math.inf
         self._peaks = 0
+        self._resting = False
 
     def __enter__(self) -> DaskPool:
         self.warm()
@@ -122,6 +131,7 @@ class DaskPool(Crew):
             ServiceError: the scheduler does not answer, or no worker joined.
             UsageError: no worker that joined can be used; the message says of each, why.
         """
+        self._resting = False
         try:
             if self._client is None:
                 self._connect()
@@ -145,6 +155,7 @@ class DaskPool(Crew):
 
     def retire(self) -> None:
         """End our own workers that are idle; those of others keep their memory as their nannies tell them."""
+        self._resting = True
         for member in [member for member in self._members.values() if member.task is None and member.pid]:
             if member.name in self._hired:
                 self._hired[member.name].kill()
@@ -168,10 +179,17 @@ class DaskPool(Crew):
         return tuple(member.pid for member in self._members.values() if member.pid)
 
     def _free(self) -> bool:
-        return any(member.pid and member.task is None for member in self._members.values())
+        return self._idle() is not None
+
+    def _idle(self) -> _Member | None:
+        for member in self._members.values():
+            process = self._hired.get(member.name)
+            if member.pid and member.task is None and (process is None or process.poll() is None):
+                return member
+        return None
 
     def _give(self, task: Task) -> bool:
-        member = next((member for member in self._members.values() if member.pid and member.task is None), None)
+        member = self._idle()
         if member is None:
             return False
         member.task = task
@@ -205,13 +223,14 @@ class DaskPool(Crew):
 
         self._scratch = self._open.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         self._open.enter_context(dask.config.set(_DASK))
+        self._open.enter_context(_silence())
         if self._ours:
             layout = {"n_workers": 0, "processes": False, "protocol": "tcp", "host": "127.0.0.1"}
-            cluster = LocalCluster(**layout, dashboard_address=None, silence_logs=logging.CRITICAL)
+            cluster = LocalCluster(**layout, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
             self._address = self._open.enter_context(cluster).scheduler_address
         self._leave_token()
         try:
-            client = Client(self._address, set_as_default=False, timeout=10)
+            client = Client(self._address, set_as_default=False, timeout=min(10.0, self._join_s))
         except (OSError, ValueError, TypeError) as error:
             self.close()
             reason = str(error) or type(error).__name__
@@ -220,9 +239,9 @@ class DaskPool(Crew):
                 "out --scheduler."
             ) from None
         self._client = self._open.enter_context(client)
-        self._manned = time.monotonic()
         if not self._ours:
             self._await_members()
+        self._manned = time.monotonic()
 
     def _leave_token(self) -> None:
         """Write a file by which a worker shows that it sees what this process sees."""
@@ -243,7 +262,7 @@ class DaskPool(Crew):
         while time.monotonic() < deadline:
             list(self._wait(None))
             ready = [member for member in self._members.values() if member.pid]
-            if self.refused and not self._members:
+            if len(self.refused) >= asked and not self._members:
                 self._say_who_is_missing()
             if ready and len(ready) == len(self._members) and len(ready) + len(self.refused) >= asked:
                 break
@@ -279,7 +298,7 @@ class DaskPool(Crew):
         if member is None:
             return
         try:
-            value = future.result(timeout=60)
+            value = future.result(timeout=20)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -314,7 +333,7 @@ class DaskPool(Crew):
         if told["version"] != __version__:
             self._refuse(member, f"has groundshift {told['version']}, and this is {__version__}: install the same")
         elif not told["sees"]:
-            self._refuse(member, f"does not see {self._folder}: all workers need the folders of the run")
+            self._refuse(member, f"does not see {self._folder or os.getcwd()}: all workers need the folders of the run")
         else:
             member.pid, member.future = int(told["pid"]), None
 
@@ -336,7 +355,7 @@ class DaskPool(Crew):
     def _look(self) -> None:
         """See who has come and who has gone."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_S:
+        if now - self._looked < _LOOK_S * (1 + len(self._members) / 100):
             return
         self._looked = now
         self._look_at_ours()
@@ -347,17 +366,20 @@ class DaskPool(Crew):
         for address, facts in there.items():
             if address not in self._members and address not in self._shunned:
                 self._greet(address, facts)
-        if self._members or any(process.poll() is None for process in self._hired.values()):
+        if any(member.pid for member in self._members.values()):
             self._manned = now
         elif now - self._manned > self._join_s:
-            self._say_who_is_missing()
+            raise SchedulerLost(
+                f"for {self._join_s:g} s no worker was left at the Dask scheduler {self._address}: start some, and "
+                "this run again: it goes on where it was."
+            )
 
     def _look_at_ours(self) -> None:
         for name in [name for name, process in self._hired.items() if process.poll() is not None]:
             how = cause(self._bury(name))
             for member in [member for member in self._members.values() if member.name == name]:
                 self._leave(member, f"{how}")
-        if self._ours:
+        if self._ours and (self._queue or not self._resting):
             self.warm()
 
     def _there(self) -> dict[str, Mapping[str, Any]]:
@@ -407,6 +429,22 @@ class DaskPool(Crew):
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Dask logs whatever happens to a worker; what of it matters is told in our own words."""
+    before = {
+        handler: handler.level
+        for name in ("distributed", *logging.getLogger("distributed").manager.loggerDict)
+        if name.startswith("distributed")
+        for handler in logging.getLogger(name).handlers
+    }
+    for handler in before:
+        handler.setLevel(logging.CRITICAL)
+    yield
+    for handler, level in before.items():
+        handler.setLevel(level)
 
 
 def _check_installed() -> None:

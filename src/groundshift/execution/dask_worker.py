@@ -7,6 +7,7 @@ a socket, closes; any other that has the same version of groundshift does as wel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -21,9 +22,6 @@ import groundshift
 from groundshift.execution import memory
 from groundshift.execution.worker import ENVIRONMENT, leave_when_alone, outcome
 
-_SEEN_S = 5.0
-"""A folder that another machine made may be seen here a little later."""
-
 _prepared: set[str] = set()
 
 
@@ -31,13 +29,15 @@ def greet(wish: Mapping[str, Any]) -> dict[str, Any]:
     """Get ready, and say what there is to know before the first unit.
 
     Args:
-        wish: ``imports`` (modules), and ``token`` (path and content of a file that the worker should see, or None).
+        wish: ``home`` (the folder that relative paths start from), ``imports`` (modules), ``token`` (path and content
+            of a file that the worker should see, or None), and ``patience_s``, how long to look for it.
 
     Returns:
         ``version``, ``pid``, and ``sees``, whether it sees that file.
     """
     _prepare(wish)
-    return {"version": groundshift.__version__, "pid": os.getpid(), "sees": _sees(wish["token"])}
+    sees = os.getcwd() == wish["home"] and _sees(wish["token"], wish["patience_s"])
+    return {"version": groundshift.__version__, "pid": os.getpid(), "sees": sees}
 
 
 def call(wish: Mapping[str, Any], function: Callable[[Any], Any], argument: Any) -> tuple[str, Any, int]:
@@ -49,7 +49,9 @@ def call(wish: Mapping[str, Any], function: Callable[[Any], Any], argument: Any)
 
 
 def _prepare(wish: Mapping[str, Any]) -> None:
-    """One thread, and the imports, once a process: a nanny may have started another one in between."""
+    """Go where the run is; one thread and the imports, once a process, as a nanny may have started another since."""
+    with contextlib.suppress(OSError):
+        os.chdir(wish["home"])
     if _prepared.issuperset(wish["imports"]) and _prepared:
         return
     os.environ.update(ENVIRONMENT)
@@ -61,11 +63,11 @@ def _prepare(wish: Mapping[str, Any]) -> None:
     _prepared.update(("groundshift", *wish["imports"]))
 
 
-def _sees(token: tuple[str, str] | None) -> bool:
+def _sees(token: tuple[str, str] | None, patience_s: float) -> bool:
     if token is None:
         return True
     path, text = token
-    deadline = time.monotonic() + _SEEN_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             return Path(path).read_text("utf-8") == text
@@ -85,7 +87,8 @@ def main() -> None:
 async def _serve(address: str, name: str) -> None:
     from distributed import Worker
 
-    async with Worker(address, nthreads=1, name=name, memory_limit=0, dashboard_address=None) as worker:
+    own = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    async with Worker(address, nthreads=1, name=name, memory_limit=0, **own) as worker:
         await worker.finished()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -18,8 +17,9 @@ from groundshift.change import kinds, registration
 from groundshift.change.registration import Shift
 from groundshift.errors import GroundshiftWarning, NoDataError
 from groundshift.execution import lock, memory
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import Started
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool, Started
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening
 from groundshift.io.atomic import sweep
@@ -113,11 +113,11 @@ def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, prog
     begin = time.monotonic()
     outdir = work.parents[1]
     inline = any(isinstance(reader, MemoryReader) for reader in readers)
-    workers = 0 if inline else job.run.workers or os.cpu_count() or 1
+    workers = 0 if inline else job.run.workers
     running.remove_other_work(work)
     resumable = False
     try:
-        with Pool(workers, imports=_IMPORTS) as pool:
+        with open_pool(workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=work) as pool:
             state = Run(
                 job=job,
                 readers=readers,

@@ -13,7 +13,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 import groundshift
-from groundshift.execution.pool import Started
+from groundshift.execution.crew import Started
 from groundshift.io import cog, reproject, styles
 from groundshift.io.atomic import publish, writing
 from groundshift.io.cog import BandTag

@@ -16,8 +16,9 @@ import numpy as np
 
 from groundshift.errors import CloudWarning, GroundshiftWarning, OutputError, UsageError
 from groundshift.execution import lock
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import WorkerDied
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
 from groundshift.features import proximity
 from groundshift.features.stack import ROADS, ROADS_LIMIT_M, Fitted
@@ -110,7 +111,7 @@ def run(job: FeaturesJob, progress: Progress | None = None) -> FeaturesResult:
         running.remove_other_work(work)
         kept = False
         try:
-            with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
+            with open_pool(job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=work) as pool:
                 state = Run(
                     job=job,
                     plan=plan,

@@ -156,9 +156,11 @@ class RunSection(Section):
     """How the work is done; does not change the result."""
 
     memory: Annotated[str, Field(pattern=r"^\s*(\d{8,}|\d+([.,]\d+)?\s*[kKmMgGtT])(i?[bB])?\s*$")] = "2G"
-    """Memory of all processes together: 2G, 800M."""
+    """Memory of all processes together: 2G, 800M. With the scheduler of a cluster: of each worker."""
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Processes; none: one a core."""
+    """Processes; none: one a core. With a scheduler: how many workers to wait for."""
+    scheduler: Annotated[str, Field(pattern=r"^(local|[a-z]+://\S+)$")] | None = None
+    """Dask workers instead: address of their scheduler (tcp://host:8786), or local for such a cluster here."""
     strict: bool = False
     """Named warnings become errors."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import time
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from groundshift import __version__
 from groundshift.errors import CloudWarning, GroundshiftWarning, InputError, OutputError, StrictError, UsageError
-from groundshift.execution import lock, memory
+from groundshift.execution import lock
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import Crew, WorkerDied
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, models, vector
 from groundshift.io.atomic import free_bytes, sweep
@@ -60,7 +60,7 @@ class State:
     weights: str
     """SHA-256 of the weights of the model."""
     source: Source
-    pool: Pool
+    pool: Crew
     progress: Progress
     work: Path
     begin: float
@@ -135,8 +135,8 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
         sweep(outdir)
         kept = False
         try:
-            workers = 0 if wanted.chain.local else job.run.workers or os.cpu_count() or 1
-            with Pool(workers, imports=_IMPORTS) as pool:
+            workers = 0 if wanted.chain.local else job.run.workers
+            with open_pool(workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir / WORK) as pool:
                 source = open_source(job, wanted, outdir, pool, progress)
                 card.order(source.features.names)
                 work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
@@ -250,7 +250,7 @@ def _classify(state: State) -> None:
 
     state.probabilities = planes("probabilities", classes, "uint16")
     state.count, state.sure = planes("count", 1, "uint16"), planes("sure", 4 + classes, "uint8")
-    budget = max(memory.worker_bytes(state.job.run.memory, pool.workers), 2**25)
+    budget = max(pool.worker_bytes(state.job.run.memory), 2**25)
     taken = features.pixel_bytes + 8 * (len(features.names) + classes)
     side = next((side for side in _SIDES if side**2 * taken <= budget), _SIDES[-1])
     sure = Sure(planes=state.sure, limits=_limits(card, state.job.output.confidence))
@@ -319,7 +319,7 @@ def _smooth(state: State) -> Smoothed:
     )
     assert state.probabilities is not None
     source = Stored(state.probabilities)
-    budget = memory.worker_bytes(state.job.run.memory, state.pool.workers)
+    budget = state.pool.worker_bytes(state.job.run.memory)
     return smoothing.run(
         source, state.shape, state.card.codes, state.work, state.pool, options, state.progress, budget=budget
     )

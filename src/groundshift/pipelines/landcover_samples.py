@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift.errors import InputError, NoDataError, UsageError
-from groundshift.execution.memory import worker_bytes
-from groundshift.execution.pool import Pool
+from groundshift.execution.crew import Crew
 from groundshift.execution.progress import Progress
 from groundshift.io import reference
 from groundshift.io.reference import Reference
@@ -96,7 +95,7 @@ def offer(work: Offer) -> tuple[Samples, Samples, NDArray[np.int64]]:
     return pure, every, np.bincount(labels[inner].reshape(-1), minlength=256)
 
 
-def draw(job: TrainJob, features: Features, pool: Pool, progress: Progress) -> Drawn:
+def draw(job: TrainJob, features: Features, pool: Crew, progress: Progress) -> Drawn:
     """Draw samples of the reference of a job, on the grid of its features.
 
     Raises:
@@ -150,7 +149,7 @@ def _union(pure: Samples, every: Samples) -> tuple[Samples, NDArray[np.bool_], N
     return joined, taught, ~taught | np.isin(joined.row * width + joined.column, keys[1])
 
 
-def taken(job: TrainJob, features: Features, drawn: Samples, pool: Pool, progress: Progress) -> NDArray[np.float32]:
+def taken(job: TrainJob, features: Features, drawn: Samples, pool: Crew, progress: Progress) -> NDArray[np.float32]:
     """Features (n, f) of samples, NaN where nothing clear was seen.
 
     Raises:
@@ -193,10 +192,10 @@ def deal(job: TrainJob, features: Features, drawn: Drawn, values: NDArray[np.flo
 
 
 def _values(
-    features: Features, drawn: Samples, job: TrainJob, pool: Pool, advance: Callable[[float], object]
+    features: Features, drawn: Samples, job: TrainJob, pool: Crew, advance: Callable[[float], object]
 ) -> NDArray[np.float32]:
     """Features (n, f) of samples, block by block."""
-    budget = max(worker_bytes(job.run.memory, pool.workers), 2**25)
+    budget = max(pool.worker_bytes(job.run.memory), 2**25)
     side = next((side for side in _SIDES if side**2 * features.pixel_bytes <= budget), _SIDES[-1])
     shape = int(features.geobox.shape[0]), int(features.geobox.shape[1])
     out = np.full((len(drawn), len(features.names)), np.nan, np.float32)

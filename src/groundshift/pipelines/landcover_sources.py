@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundshift.errors import GroundshiftWarning, InputError
-from groundshift.execution.pool import Pool
+from groundshift.execution.crew import Crew
 from groundshift.execution.progress import Progress
 from groundshift.io.stackfile import open_stack
 from groundshift.landcover import chain as chains
@@ -47,7 +47,7 @@ class Wanted:
     """Features that are wanted of a stack; None: all."""
 
 
-def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: Pool, progress: Progress) -> Source:
+def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: Crew, progress: Progress) -> Source:
     """Open what a job reads.
 
     Args:

@@ -13,7 +13,8 @@ import numpy as np
 
 from groundshift.errors import GroundshiftWarning, SampleWarning, StrictError
 from groundshift.execution import lock
-from groundshift.execution.pool import Pool, WorkerDied
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import WorkerDied
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import models
 from groundshift.landcover import classifiers
@@ -61,7 +62,8 @@ def train(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     with lock.hold(scratch):
         kept = False
         try:
-            with Pool(0 if chain.local else workers, imports=_IMPORTS) as pool:
+            processes = 0 if chain.local else job.run.workers
+            with open_pool(processes, scheduler=job.run.scheduler, imports=_IMPORTS, folder=scratch) as pool:
                 source = open_source(job, Wanted(chain=chain, modules=modules), scratch, pool, progress)
                 source, classifier = landcover_sources.fitted(source, classifier)
                 drawn = landcover_samples.draw(job, source.features, pool, progress)

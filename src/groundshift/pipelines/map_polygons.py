@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from groundshift.errors import GridError, InputError, OutputError, UsageError
-from groundshift.execution.pool import Pool
+from groundshift.execution.crew import Crew
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import coverage, vector
 from groundshift.io.atomic import scratch, sweep
@@ -162,7 +162,7 @@ def _layers(stack: StackFile | None, legend: Legend) -> tuple[int, ...]:
     return tuple(code_of.get(name, NO_CHANGE) for name in stack.names)
 
 
-def _trace(pool: Pool, todo: Sequence[_Block], progress: Progress) -> list[Tile]:
+def _trace(pool: Crew, todo: Sequence[_Block], progress: Progress) -> list[Tile]:
     with progress.stage("trace", len(todo)) as advance:
         return pool.run(_tile, todo, lambda _: advance(1), lambda block: f"tracing {block.window}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ from groundshift.composite import blend
 from groundshift.composite.balance import Balance
 from groundshift.errors import GroundshiftWarning
 from groundshift.execution import lock
+from groundshift.execution.backend import open_pool
+from groundshift.execution.crew import WorkerDied
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool, WorkerDied
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening
 from groundshift.io.atomic import sweep
@@ -121,7 +121,7 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
         running.remove_other_work(work)
         kept = False
         try:
-            with Pool(job.run.workers or os.cpu_count() or 1, imports=_IMPORTS) as pool:
+            with open_pool(job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=work) as pool:
                 state = Run(
                     job=job,
                     plan=plan,

@@ -112,7 +112,7 @@ class Running(Generic[J]):
 
     def worker_bytes(self) -> int:
         """Memory that each worker may use for pixels; may be negative where the cap leaves none."""
-        return memory.worker_bytes(self.job.run.memory, self.pool.workers)
+        return self.pool.worker_bytes(self.job.run.memory)
 
 
 def names(reader: Reader, bands: Sequence[str]) -> tuple[str, ...]:

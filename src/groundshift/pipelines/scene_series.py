@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groundshift.errors import UsageError
+from groundshift.execution.crew import Crew
 from groundshift.execution.journal import Journal
-from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress
 from groundshift.io import opening
 from groundshift.io.stac import items_in
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
 
 
-def read(job: TrainJob | PredictJob, outdir: Path, pool: Pool, progress: Progress) -> tuple[SceneSeries, Run]:
+def read(job: TrainJob | PredictJob, outdir: Path, pool: Crew, progress: Progress) -> tuple[SceneSeries, Run]:
     """Read the scenes of a job; what an interrupted run read is not read again.
 
     Returns:

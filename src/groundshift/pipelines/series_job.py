@@ -95,14 +95,6 @@ class SeriesOutputSection(Section):
     """Replace the results of another run."""
 
 
-class SeriesRunSection(RunSection):
-    """How the work is done; does not change the result."""
-
-    scheduler: str | None = None
-    """Address of a Dask scheduler (tcp://host:8786), or local: a Dask cluster on this machine; none: processes of its
-    own."""
-
-
 class SeriesJob(Section):
     """One run of ``groundshift series``."""
 
@@ -112,7 +104,7 @@ class SeriesJob(Section):
     normalise: SeriesNormaliseSection = SeriesNormaliseSection()
     detect: SeriesDetectSection = SeriesDetectSection()
     output: SeriesOutputSection
-    run: SeriesRunSection = SeriesRunSection()
+    run: RunSection = RunSection()
 
 
 def _numbers(confirm: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from groundshift import __version__
 from groundshift.errors import OutputError, UsageError
+from groundshift.execution.crew import Crew
 from groundshift.execution.pool import Pool
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, styles
@@ -125,7 +126,7 @@ def run(
     shape: tuple[int, int],
     classes: Sequence[int],
     work: Path,
-    pool: Pool,
+    pool: Crew,
     options: SmoothOptions | None = None,
     progress: Progress | None = None,
     *,
@@ -176,7 +177,7 @@ def mapping_unit(
     shape: tuple[int, int],
     unit: MappingUnit,
     work: Path,
-    pool: Pool,
+    pool: Crew,
     probabilities: Probabilities | None = None,
     classes: Sequence[int] = (),
     progress: Progress | None = None,
@@ -201,7 +202,7 @@ def mapping_unit(
     return now
 
 
-def _one_round(jobs: Sequence[_UnitBlock], pool: Pool, progress: Progress) -> list[bool]:
+def _one_round(jobs: Sequence[_UnitBlock], pool: Crew, progress: Progress) -> list[bool]:
     with progress.stage("mapping unit", len(jobs)) as advance:
         return pool.run(_unit_block, jobs, lambda _: advance(1), lambda job: f"sieving {job.window}")
 

@@ -51,6 +51,7 @@ GIVEN = {
     "--force": (None, "output.force", True),
     "--memory": ("800M", "run.memory", "800M"),
     "--workers": ("2", "run.workers", 2),
+    "--scheduler": ("tcp://here:8786", "run.scheduler", "tcp://here:8786"),
     "--strict": (None, "run.strict", True),
 }
 
