@@ -1,4 +1,4 @@
-"""A series of real scenes: the Alps, five dates of two orbits, without changes worth the name between the clear ones."""
+"""A series of real scenes: the Alps, five dates of two orbits, without changes worth the name."""
 
 from __future__ import annotations
 
