@@ -1,6 +1,6 @@
 """Completes the model card of the change network that ships: what training cannot know of itself.
 
-python training/change_card.py WEIGHTS [--figures figures.json]      figures: what benchmarks/change_probability.py prints
+python training/change_card.py WEIGHTS [--figures F]      F: as benchmarks/change_probability.py --json writes them
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 TEXTS: dict[str, Any] = {
     "version": "1",
     "licence": "Apache-2.0",
-    "source": "R. Caye Daudt et al. (2018), Fully convolutional siamese networks for change detection; here its own form",
+    "source": "R. Caye Daudt et al. (2018), Fully convolutional siamese networks for change detection",
     "data": [
-        "33TWL 2023-08-13, 15, 18 and 20 at 120 m (columns below 700); T29UNU 2022-10-05 at 60 m; T33UUU 2017-02-16 (L1C,"
+        "33TWL 2023-08-13, 15, 18, 20 at 120 m (columns below 700); T29UNU 2022-10-05 at 60 m; T33UUU 2017-02-16 (L1C,"
         " west); T33SVB 2018-12-29; three L1C scenes of Slovenia; a Belgian field series before June 2018; the Amazon:"
         " MIT or Apache-2.0 or GPL-3; Sundarbans 2020-01-27: GPL-3; contains modified Copernicus Sentinel data",
-        "drawn: three landscapes of groundshift.testing through a year, and covers of a table of spectra along patterns",
+        "drawn: three landscapes of groundshift.testing through a year, covers of a table of spectra along patterns",
         "changes: put in by groundshift.training.insert; nothing is labelled by hand",
     ],
     "held out": [
-        "to stop and to calibrate by: 33TWL columns from 700 on; T22HBD 2021-01-22; T33UUU east; Belgium from June 2018;"
-        " another drawn landscape",
+        "to stop and to calibrate by: 33TWL columns from 700 on; T22HBD 2021-01-22; T33UUU east; Belgium from June"
+        " 2018; another drawn landscape",
         "to measure: 33TWM, aquileia, bushfire, oscd-bercy; landscapes of groundshift.testing",
     ],
     "limits": [

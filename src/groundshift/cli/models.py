@@ -55,6 +55,9 @@ def change(
             help="A scene of another place, to stop and to calibrate by; as often as wanted. None: drawn ground.",
         ),
     ] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", metavar="DN", help="DN of reflectance 1.0 in plain rasters.")
+    ] = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps, at most.")] = 4000,
     minutes: Annotated[
         float | None, typer.Option("--minutes", metavar="N", help="At most; None: as long as the steps take.")
@@ -90,7 +93,7 @@ def change(
     )  # fmt: skip
     if start is not None and not start.is_file():
         raise UsageError(f"--start {start}: there is no such file.")
-    places = read(scenes, seed), read(held_out or [], seed)
+    places = read(scenes, seed, scale), read(held_out or [], seed, scale)
     card = training.train(*places, Path(outdir), options, start=start, say=_told(quiet))
     weights = Path(outdir) / f"{training.NAME}.onnx"
     if as_json:

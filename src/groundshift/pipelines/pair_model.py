@@ -55,9 +55,8 @@ class PairModel:
             (y, x) float32, 0 to 1; NaN where it is not valid.
         """
         found = []
-        brought = self.fitted.normalised(block.after)
         if self.network is not None:
-            before, after = (np.ascontiguousarray(image[list(self.layers)]) for image in (block.before, brought))
+            before, after = (np.ascontiguousarray(image[list(self.layers)]) for image in (block.before, block.after))
             found.append(self.network.probability(before, after, self.bands, block.valid)[inner.slices])
         if self.local is not None:
             statistic = self.fitted.measured_statistic(block)

@@ -174,6 +174,13 @@ def _check(state: Run) -> None:
             f"no field of view has two usable dates ({', '.join(few)}): add scenes, raise --max-cloud, or choose "
             "another --aoi."
         )
+    lost = [
+        (reader.scene.name, judged.reason or "the only usable scene of its field of view")
+        for followed in state.followed
+        if not followed.pairs
+        for reader, judged in zip(followed.view.readers, followed.judged, strict=True)
+    ]
+    state.plan = replace(state.plan, dropped=(*state.plan.dropped, *lost))
     for told in few:
         state.warn(CloudWarning(f"fewer than two usable dates in {told}."))
     state.followed = [followed for followed in state.followed if followed.pairs]

@@ -35,6 +35,8 @@ _CHUNK = 8
 _EMA = 0.995
 _SMOOTH = 0.01
 _WARM = 1 / 12
+_STEEPEST = 1.5
+"""Largest logarithm of a calibration's scale, either way: beyond, the scores say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,14 +211,14 @@ def _listed(numbers: dict[str, float]) -> str:
 
 def _held_out(places: Sequence[Place], bank: Bank, options: TrainOptions) -> list[Batch]:
     """The same examples whatever the seed, so that two trainings compare."""
-    rng, pool = np.random.default_rng(99), Pool(options.held_out)
+    rng, chunk = np.random.default_rng(99), min(_CHUNK, options.held_out)
+    pool = Pool(chunk)
     maker = Maker(places, bank, np.random.default_rng(98))
     found = []
-    for _ in range(0, options.held_out, _CHUNK):
-        pool.written = 0
-        for _ in range(_CHUNK):
+    for _ in range(0, options.held_out, chunk):
+        for _ in range(chunk):
             pool.put(maker.make())
-        found.append(drawn(pool, rng, _CHUNK))
+        found.append(drawn(pool, rng, chunk))
     return found
 
 
@@ -252,16 +254,20 @@ def calibrated(net: ChangeNetTorch, batches: Sequence[Batch]) -> tuple[float, fl
     found = optimize.minimize(
         lambda x: float(np.logaddexp(0, sign * (np.exp(x[0]) * scores + x[1])).mean()), (0.0, 0.0), method="Nelder-Mead"
     )
-    return float(np.exp(found.x[0])), float(found.x[1])
+    return float(np.exp(np.clip(found.x[0], -_STEEPEST, _STEEPEST))), float(found.x[1])
 
 
-def write(net: ChangeNetTorch, path: Path, calibration: tuple[float, float] = (1.0, 0.0)) -> None:
-    """Write a network as ONNX, the calibration folded into its last layer."""
-    net = deepcopy(net).to(memory_format=torch.contiguous_format).eval()
-    scale, shift = calibration
+def folded(net: ChangeNetTorch, scale: float, shift: float) -> ChangeNetTorch:
+    """A copy of a network with the calibration in its last layer."""
+    copy: ChangeNetTorch = deepcopy(net).to(memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
-        net.head.weight.mul_(scale)
-        net.head.bias.mul_(scale).add_(shift)
+        copy.head.weight.mul_(scale)
+        copy.head.bias.mul_(scale).add_(shift)
+    return copy
+
+
+def write(net: ChangeNetTorch, path: Path) -> None:
+    """Write a network as ONNX."""
     example = torch.zeros(1, len(BANDS) + 1, SIZE, SIZE)
     export(net, {"before": example, "after": example, "present": torch.ones(1, len(BANDS))}, path)
 
@@ -274,8 +280,9 @@ def _written(
     places: tuple[Sequence[Place], Sequence[Place]],
 ) -> dict[str, Any]:
     scale, shift = calibrated(net, judged)
+    net = folded(net, scale, shift)
     path = outdir / f"{NAME}.onnx"
-    write(net, path, (scale, shift))
+    write(net, path)
     card = {
         "name": NAME,
         "task": "probability of change of each pixel between two dates",
