@@ -261,6 +261,8 @@ def test_k5_workers_may_come_and_go_and_k8_those_of_another_version_are_refused(
     (tmp_path / "slow").touch()
     first = cluster.join("first")
     cluster.join("stranger", "0.0.1")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".groundshift-token-of-a-run-that-was-killed").touch()
 
     with DaskPool(cluster.address, 2, folder=tmp_path / "run", timeout_s=60) as pool:
         assert pool.workers == 1
