@@ -7,16 +7,18 @@ Thresholds are the defaults, fixed beforehand: 0.5, and 99.99 % of confidence fo
 Robustness: what each calls change, in percent of the area, between clear dates of 33TWM where next to nothing changed,
 as they are and with one disturbance more. Speed: the network on one thread, on 1024 rows and their halo.
 
-    python benchmarks/change_probability.py [--quick] [--only accuracy,robustness,speed]
+    python benchmarks/change_probability.py [--quick] [--only accuracy,robustness,speed] [--methods network,...]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +32,13 @@ from groundshift.accuracy.calibration import calibration_error, reliability
 from groundshift.accuracy.confusion import auc
 from groundshift.change import probability
 from groundshift.change.network import ChangeNet
-from groundshift.pipelines.arrays import compare
+from groundshift.pipelines.arrays import ArrayChange, compare
 from groundshift.pipelines.job import DetectSection
 from groundshift.testing.atmosphere import HAZE_SHAPE
 from groundshift.testing.scenes import DateOptions, PairOptions, SceneOptions, pair, whole
 
 THRESHOLD = 0.5
+SCORES = ("AUROC", "AP", "F1", "precision", "recall", "Brier", "ECE")
 BAND_IDS = [1, 2, 3, 7]
 METHODS = ("network", "statistical", "ensemble", "robust CVA", "textbook CVA", "IR-MAD")
 Floats = NDArray[np.float32]
@@ -61,26 +64,33 @@ class Answer:
     """The score is a probability."""
 
 
-def answers(scene: Pair) -> dict[str, Answer]:
-    """All methods on one pair."""
+def answers(scene: Pair, methods: Sequence[str]) -> dict[str, Answer]:
+    """What the methods say of a pair."""
+    found: dict[str, Answer] = {}
     ours = _compared(scene)
-    local = probability.fit(ours.statistic[scene.valid], len(BANDS))
-    by_statistics = local.probability(ours.statistic)
-    after = np.where(scene.valid, ours.fitted.normalised(scene.after), np.float32(0))
-    by_network = ChangeNet().probability(np.nan_to_num(scene.before), after, BANDS, scene.valid)
-    both = probability.ensemble(by_network, by_statistics)
-    textbook, irmad = _compared(scene, TEXTBOOK), _compared(scene, DetectSection(method="irmad"))
-    return {
-        "network": Answer(by_network, by_network >= THRESHOLD, probable=True),
-        "statistical": Answer(by_statistics, by_statistics >= THRESHOLD, probable=True),
-        "ensemble": Answer(both, both >= THRESHOLD, probable=True),
-        "robust CVA": Answer(ours.statistic, ours.changed, probable=False),
-        "textbook CVA": Answer(textbook.amplitude, textbook.changed, probable=False),
-        "IR-MAD": Answer(irmad.statistic, irmad.changed, probable=False),
-    }
+    near = ndimage.binary_dilation(ours.changed, np.ones((3, 3), bool), 2)
+    in_context = probability.in_context(ours.statistic, scene.valid)
+    local = probability.fit(in_context[scene.valid], ~near[scene.valid])
+    by_statistics = local.probability(in_context)
+    if {"network", "ensemble"} & set(methods):
+        by_network = ChangeNet().probability(
+            np.nan_to_num(scene.before), np.nan_to_num(scene.after), BANDS, scene.valid
+        )
+        both = probability.ensemble(by_network, by_statistics)
+        found["network"] = Answer(by_network, by_network >= THRESHOLD, probable=True)
+        found["ensemble"] = Answer(both, both >= THRESHOLD, probable=True)
+    found["statistical"] = Answer(by_statistics, by_statistics >= THRESHOLD, probable=True)
+    found["robust CVA"] = Answer(ours.statistic, ours.changed, probable=False)
+    if "textbook CVA" in methods:
+        textbook = _compared(scene, TEXTBOOK)
+        found["textbook CVA"] = Answer(textbook.amplitude, textbook.changed, probable=False)
+    if "IR-MAD" in methods:
+        irmad = _compared(scene, DetectSection(method="irmad"))
+        found["IR-MAD"] = Answer(irmad.statistic, irmad.changed, probable=False)
+    return {name: found[name] for name in methods}
 
 
-def _compared(scene: Pair, detect: DetectSection | None = None):  # type: ignore[no-untyped-def]
+def _compared(scene: Pair, detect: DetectSection | None = None) -> ArrayChange:
     return compare(scene.before, scene.after, scene.valid, pixel_m=scene.pixel_m, bands=BANDS, detect=detect)
 
 
@@ -161,23 +171,24 @@ def average_precision(score: Floats, truth: Mask) -> float:
     return float((hits / (last + 1) * np.diff(hits, prepend=0)).sum() / max(hits[-1], 1))
 
 
-def accuracy(quick: bool, picture: bool) -> None:
+def accuracy(quick: bool, methods: Sequence[str], *, picture: bool) -> dict[str, object]:
     """A table a set of pairs; draws of one set are averaged."""
     found: dict[str, dict[str, list[list[float | None]]]] = {}
     for case in cases(quick):
-        each = answers(case.pair)
-        rows = found.setdefault(case.name, {method: [] for method in METHODS})
-        for method in METHODS:
+        each = answers(case.pair, methods)
+        rows = found.setdefault(case.name, {method: [] for method in methods})
+        for method in methods:
             rows[method].append(scored(case.truth, each[method], case.pair.valid))
-        if picture and len(rows["network"]) == 1:
+        if picture and len(rows[methods[0]]) == 1:
             draw(case, each)
-    head = ["method", "AUROC", "AP", "F1", "precision", "recall", "Brier", "ECE"]
+    told: dict[str, object] = {}
     for name, rows in found.items():
-        table(
-            f"{name} ({len(rows['network'])} draws)" if len(rows["network"]) > 1 else name,
-            head,
-            [[method, *(_mean([row[k] for row in rows[method]]) for k in range(len(head) - 1))] for method in METHODS],
-        )
+        draws = len(rows[methods[0]])
+        means = {method: [_mean([row[k] for row in rows[method]]) for k in range(len(SCORES))] for method in methods}
+        title = f"{name} ({draws} draws)" if draws > 1 else name
+        table(title, ["method", *SCORES], [[method, *means[method]] for method in methods])
+        told[name] = {method: dict(zip(SCORES, means[method], strict=True)) for method in methods}
+    return told
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -191,8 +202,9 @@ def draw(case: Case, each: dict[str, Answer]) -> None:
 
     figure = Figure(figsize=(18, 11), layout="constrained")
     shown = [_colours(case.pair, case.pair.before), _colours(case.pair, case.pair.after), case.truth]
-    titles = ["before", "after", "truth", *METHODS[:3]]
-    for k, (title, layer) in enumerate(zip(titles, [*shown, *(each[m].score for m in METHODS[:3])], strict=True)):
+    probable = {name: answer.score for name, answer in each.items() if answer.probable}
+    titles, layers = ["before", "after", "truth", *probable], [*shown, *probable.values()]
+    for k, (title, layer) in enumerate(zip(titles, layers, strict=True)):
         axes = figure.add_subplot(2, 3, k + 1)
         axes.imshow(layer, vmin=0, vmax=1, cmap="magma", interpolation="nearest")
         axes.set_title(title)
@@ -235,29 +247,30 @@ def _greener(image: Reflectance) -> Reflectance:
     return np.asarray(image * np.exp(0.25 * vigour * green), np.float32)
 
 
-def robustness(quick: bool) -> None:
+def robustness(quick: bool, methods: Sequence[str]) -> dict[str, object]:
     """Percent of the area that is called change."""
     pairs = [alpine(13, 15)] if quick else [alpine(13, 15), alpine(13, 20), alpine(15, 20)]
-    rows = []
+    rows, told = [], {}
     for scene in pairs:
-        for name, after in disturbances(scene.after, np.random.default_rng(5)).items():
-            each = answers(replace(scene, after=np.maximum(after, 1e-4).astype(np.float32)))
-            rows.append([scene.name, name, *(100 * float(each[m].changed[scene.valid].mean()) for m in METHODS)])
-        each = answers(replace(scene, before=scene.after, after=scene.before))
-        rows.append(
-            [scene.name, "the other way round", *(100 * float(each[m].changed[scene.valid].mean()) for m in METHODS)]
-        )
-    table(
-        "False alarms, percent of the valid area (13 is of another orbit than 15 and 20)",
-        ["pair", "after", *METHODS],
-        rows,
-    )
+        others = {
+            name: replace(scene, after=np.maximum(after, 1e-4).astype(np.float32))
+            for name, after in disturbances(scene.after, np.random.default_rng(5)).items()
+        }
+        others["the other way round"] = replace(scene, before=scene.after, after=scene.before)
+        for name, other in others.items():
+            each = answers(other, methods)
+            shares = [100 * float(each[method].changed[scene.valid].mean()) for method in methods]
+            rows.append([scene.name, name, *shares])
+            told[f"{scene.name}, {name}"] = dict(zip(methods, shares, strict=True))
+    title = "False alarms, percent of the valid area (08-13 is of another orbit than 08-15 and 08-20)"
+    table(title, ["pair", "after", *methods], rows)
+    return told
 
 
 # --- speed ---------------------------------------------------------------------------------------------------------
 
 
-def speed(quick: bool) -> None:
+def speed(quick: bool) -> dict[str, object]:
     """Millions of pixels a second, and memory."""
     import resource
 
@@ -279,11 +292,9 @@ def speed(quick: bool) -> None:
         px = kept * shape[2] / 1e6
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         rows.append([f"{len(bands)} bands", px / cpu, px / wall, peak])
-    table(
-        "The network on one thread, rows of the halo not counted",
-        ["input", "Mpx/s CPU", "Mpx/s wall", "peak GiB"],
-        rows,
-    )
+    head = ["input", "Mpx/s CPU", "Mpx/s wall", "peak GiB"]
+    table("The network on one thread, rows of the halo not counted", head, rows)
+    return {str(row[0]): dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
 
 def main() -> int:
@@ -291,16 +302,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one draw of each")
     parser.add_argument("--only", default="accuracy,robustness,speed", help="parts, separated by commas")
+    parser.add_argument("--methods", default=",".join(METHODS), help="which, separated by commas")
     parser.add_argument("--pictures", action="store_true", help="also draw the probabilities")
+    parser.add_argument("--json", type=Path, help="also write all figures there")
     options = parser.parse_args()
     need("alps-2023", "aquileia-2019", "bushfire-2018-2019", "oscd-bercy")
-    parts: dict[str, Callable[[], None]] = {
-        "accuracy": lambda: accuracy(options.quick, options.pictures),
-        "robustness": lambda: robustness(options.quick),
+    methods = tuple(options.methods.split(","))
+    parts: dict[str, Callable[[], dict[str, object]]] = {
+        "accuracy": lambda: accuracy(options.quick, methods, picture=options.pictures),
+        "robustness": lambda: robustness(options.quick, methods),
         "speed": lambda: speed(options.quick),
     }
-    for part in options.only.split(","):
-        parts[part]()
+    told = {part: parts[part]() for part in options.only.split(",")}
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     return 0
 
 

@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "real_clear_pairs": ("--quick",),
     "planted": ("--quick",),
     "labelled": ("--quick",),
+    "change_probability": ("--quick",),
     "generated_pairs": ("--quick",),
     "false_alarms_generated": ("--quick", "--pixels", "1000000"),
     "scene_list": ("--quick",),

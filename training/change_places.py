@@ -2,7 +2,7 @@
 
     python training/change_places.py --out places        places/train/*.npz and places/held-out/*.npz
 
-They go to `groundshift models train change places/train/*.npz --held-out places/held-out/*.npz`. What the benchmarks
+They go to `groundshift models train change places/train --held-out places/held-out --outdir NET`. What the benchmarks
 measure on is not among them: tile 33TWM, Aquileia, the bushfire, OSCD.
 """
 

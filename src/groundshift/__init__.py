@@ -9,6 +9,7 @@
     change = gs.compare(before, after)
     change.kind.plot()
     picture = gs.mosaic(["A.zip", "B.zip", "C.zip"], method="median")
+    along = gs.detect_series(["A.zip", "B.zip", "C.zip"], "out")
 """
 
 from __future__ import annotations
@@ -37,9 +38,19 @@ if TYPE_CHECKING:
     from groundshift.pipelines.evaluate import evaluate
     from groundshift.pipelines.job import ChangeJob
     from groundshift.pipelines.landcover_library import predict_landcover, run_chain, train_landcover
-    from groundshift.pipelines.library import compare, detect_changes, make_mosaic, mosaic, open_scene, read
+    from groundshift.pipelines.library import (
+        compare,
+        detect_changes,
+        detect_series,
+        make_mosaic,
+        mosaic,
+        open_scene,
+        read,
+    )
     from groundshift.pipelines.mosaic import MosaicResult
     from groundshift.pipelines.mosaic_job import MosaicJob
+    from groundshift.pipelines.series import SeriesResult
+    from groundshift.pipelines.series_job import SeriesJob
 
 _HOMES = {
     "groundshift.errors": (
@@ -60,9 +71,19 @@ _HOMES = {
     "groundshift.io.eopatch": ("read_eopatch", "write_eopatch"),
     "groundshift.landcover.chain": ("step",),
     "groundshift.pipelines.landcover_library": ("predict_landcover", "run_chain", "train_landcover"),
-    "groundshift.pipelines.library": ("compare", "detect_changes", "make_mosaic", "mosaic", "open_scene", "read"),
+    "groundshift.pipelines.library": (
+        "compare",
+        "detect_changes",
+        "detect_series",
+        "make_mosaic",
+        "mosaic",
+        "open_scene",
+        "read",
+    ),
     "groundshift.pipelines.mosaic": ("MosaicResult",),
     "groundshift.pipelines.mosaic_job": ("MosaicJob",),
+    "groundshift.pipelines.series": ("SeriesResult",),
+    "groundshift.pipelines.series_job": ("SeriesJob",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -83,10 +104,13 @@ __all__ = [
     "ProductError",
     "Reader",
     "Scene",
+    "SeriesJob",
+    "SeriesResult",
     "UsageError",
     "__version__",
     "compare",
     "detect_changes",
+    "detect_series",
     "evaluate",
     "make_mosaic",
     "mosaic",

@@ -21,18 +21,23 @@ def cells(path: Path) -> list[dict[str, Any]]:
     return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
+def execute(name: str, folder: Path) -> dict[str, Any]:
+    """Run a notebook in a folder; returns what it defined."""
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)
+        here.setenv("MPLBACKEND", "Agg")
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        for number, cell in enumerate(cells(ROOT / "notebooks" / name)):
+            exec(compile("".join(cell["source"]), f"cell {number + 1}", "exec"), namespace)
+        namespace["plt"].close("all")
+    return namespace
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the notebook of land cover ran: its patch, fields, model and map."""
     folder = tmp_path_factory.mktemp("notebook")
-    patch = pytest.MonkeyPatch()
-    with patch.context() as here:
-        here.chdir(folder)
-        here.setenv("MPLBACKEND", "Agg")
-        namespace: dict[str, Any] = {"__name__": "__main__"}
-        for number, cell in enumerate(cells(ROOT / "notebooks" / "land_cover_in_ten_lines.ipynb")):
-            exec(compile("".join(cell["source"]), f"cell {number + 1}", "exec"), namespace)
-        namespace["plt"].close("all")
+    execute("land_cover_in_ten_lines.ipynb", folder)
     return folder
 
 
@@ -46,6 +51,20 @@ def test_the_notebook_of_land_cover_runs_and_puts_its_map_into_the_patch(place: 
     patch = gs.read_eopatch(place / "patch")
     assert patch["mask_timeless.LULC"].shape == (120, 120)
     assert json.loads((place / "map" / "manifest.json").read_text())["command"] == "landcover predict"
+
+
+def test_the_notebook_of_change_along_time_finds_what_was_planted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from groundshift.execution.pool import Pool
+    from groundshift.pipelines import series
+
+    monkeypatch.setattr(series, "open_pool", lambda *_, **__: Pool(0))
+    defined = execute("change_along_time.ipynb", tmp_path)
+    assert [pair["changed_percent"] > 1 for pair in defined["view"]["pairs"]] == [False, True, False]
+    assert "skipped: 20210320 100 % cloud" in capsys.readouterr().out
+    assert defined["alerts"][0][:2] == ("2021-03-15", "confirmed")
+    assert json.loads((tmp_path / "along" / "manifest.json").read_text())["command"] == "series"
 
 
 def test_the_job_files_of_land_cover_run_and_are_compared(

@@ -22,6 +22,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 CLI = DOCS / "reference" / "cli.md"
 COMMANDS = (
+    "series",
     "mosaic",
     "clouds",
     "features",
@@ -32,6 +33,7 @@ COMMANDS = (
     "plot map",
     "design",
     "assess",
+    "models train change",
     "estimate",
 )
 """Those whose tables of options are made of the commands themselves."""

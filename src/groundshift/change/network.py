@@ -17,7 +17,8 @@ from groundshift.nets.tiling import tiles
 FEWEST_BANDS = 3
 COARSEST_PX = 16
 """Pixels of the input that a pixel of the network's coarsest grid spans; blocks begin at multiples of it."""
-_TILE = 1024
+_ROWS, _COLUMNS = 1024, 512
+"""Of what is kept of a tile; a block of so many rows and its halo is not cut across."""
 _BRIGHTEST = np.float32(1.6)
 _DARK, _MIDDLE = np.float32(0.03), np.float32(0.13)
 
@@ -35,7 +36,7 @@ class ChangeNet:
     weights: Path = WEIGHTS / "change_unet.onnx"
     """ONNX file with its card beside it."""
     name: str = "network"
-    halo_px: int = 96
+    halo_px: int = 64
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """All bands that there are of those that the network knows, in its order.
@@ -71,7 +72,8 @@ class ChangeNet:
         """
         self._check(before, after, bands, valid)
         out = np.full(valid.shape, np.nan, np.float32)
-        for tile in tiles(valid.shape, _TILE, self.halo_px):
+        rows = len(valid) if len(valid) <= _ROWS + 2 * self.halo_px else _ROWS
+        for tile in tiles(valid.shape, (rows, _COLUMNS), self.halo_px):
             if valid[tile.keep].any():
                 dates = before[:, *tile.read], after[:, *tile.read]
                 seen = valid[tile.read] & np.isfinite(dates[0]).all(axis=0) & np.isfinite(dates[1]).all(axis=0)
@@ -85,7 +87,7 @@ class ChangeNet:
                 f"before, after and valid are (band, y, x) twice and (y, x) for {len(bands)} bands, "
                 f"not {before.shape}, {after.shape} and {valid.shape}"
             )
-        known = load(self.weights).card.bands
+        known = load(self.weights, keeps_memory=True).card.bands
         unknown = [name for name in bands if name not in known]
         if unknown or len(bands) < FEWEST_BANDS:
             raise InputError(
@@ -93,7 +95,7 @@ class ChangeNet:
             )
 
     def _run(self, dates: tuple[Float32, Float32], bands: Sequence[str], seen: NDArray[np.bool_]) -> Float32:
-        network = load(self.weights)
+        network = load(self.weights, keeps_memory=True)
         order = network.card.bands
         rows, columns = seen.shape
         padded = (-(-rows // COARSEST_PX) * COARSEST_PX, -(-columns // COARSEST_PX) * COARSEST_PX)

@@ -1,8 +1,9 @@
-"""The probability of change by statistics alone: how much more often a value occurs than it would without change.
+"""The probability of change by statistics alone: how much rarer a value would be without change than it is.
 
-The two-groups model: the squared statistic of a pair has the density f = pi0 f0 + (1 - pi0) f1, and a pixel that shows
-the value t has changed with probability 1 - pi0 f0(t) / f(t), one minus the local false-discovery rate. f is what is
-seen; f0 and pi0, an F law and its share, are fitted to the inner part, where next to nothing has changed.
+The two-groups model: the statistic of a pair has the density f = pi0 f0 + (1 - pi0) f1, and a pixel that shows the
+value t has changed with probability 1 - pi0 f0(t) / f(t), one minus the local false-discovery rate. f is what is seen.
+f0 is what is seen outside of the regions of change (:mod:`groundshift.change.regions`): chi-squared and F laws do not
+fit real noise far out, where it matters. The statistic is that of a pixel and its neighbours: change is a region.
 
 Source: B. Efron (2004), Large-scale simultaneous hypothesis testing: the choice of a null hypothesis.
 """
@@ -18,50 +19,46 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from groundshift.change.radial import BINS, EDGES, FIRST_OCTAVE, PER_OCTAVE, RadialLaw, fit_law
+from groundshift.change.radial import BINS, EDGES, FIRST_OCTAVE, PER_OCTAVE
 from groundshift.errors import InputError, NoDataError
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 FEWEST = 1000
-_INNER = 0.8
-"""Share of the samples, from the smallest on, that the law of no change is fitted to."""
+CONTEXT_HALO_PX = 1
+"""Pixels around a block that :func:`in_context` depends on."""
 _SMOOTH_BINS = 2.0
-_MOST = 1 - 1e-4
+"""Width of the density's kernel, of bins that are a sixteenth of an octave each."""
+_MOST = 0.9999
 """Largest probability: no statistic is certain."""
 _LEAST = 1e-6
+_FLOOR = np.float32(1e-6)
 WEIGHT_OF_NETWORK = 0.5
-"""Of its logit in :func:`ensemble`; fixed before it was measured on held-out pairs."""
+"""Of its logit in :func:`ensemble`; fixed before it was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFdr:
-    """Probability of change as a function of the squared statistic. Plain numbers: prints as JSON, pickles."""
+    """Probability of change as a function of the statistic. Plain numbers: prints as JSON, pickles."""
 
     unchanged_share: float
-    """pi0."""
-    bands: int
-    """p of the law of no change."""
-    law_scale: float
-    """s of t / (p s) ~ F(p, nu)."""
-    inverse_nu: float
-    """1 / nu of that law."""
+    """pi0: one minus the mean of the probabilities."""
     samples: int
     """Samples that this was fitted on."""
     curve: tuple[float, ...]
     """Probability at the middle of each bin of the logarithm of the statistic (:mod:`groundshift.change.radial`)."""
 
     def probability(self, statistic: ArrayLike) -> Float32:
-        """Probability of change, 0 to 1, float32, of the squared statistic (...); NaN stays NaN.
+        """Probability of change, 0 to 1, float32, of the statistic in context (...); NaN stays NaN.
 
         Law: a larger statistic never has a smaller probability.
         """
-        squared = np.asarray(statistic, np.float32)
+        values = np.asarray(statistic, np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
-            place = (np.log2(squared) - np.float32(FIRST_OCTAVE)) * np.float32(PER_OCTAVE) - np.float32(0.5)
-        out: Float32 = np.interp(place.ravel(), np.arange(BINS), self._curve).astype(np.float32).reshape(squared.shape)
-        out[np.isnan(squared)] = np.nan
+            place = (np.log2(values) - np.float32(FIRST_OCTAVE)) * np.float32(PER_OCTAVE) - np.float32(0.5)
+        out: Float32 = np.interp(place.ravel(), np.arange(BINS), self._curve).astype(np.float32).reshape(values.shape)
+        out[np.isnan(values)] = np.nan
         return out
 
     @cached_property
@@ -78,63 +75,77 @@ class LocalFdr:
         return cls(**{**values, "curve": tuple(values["curve"])})
 
 
-def fit(statistic: ArrayLike, bands: int) -> LocalFdr:
+def in_context(statistic: Float32, valid: NDArray[np.bool_]) -> Float32:
+    """Geometric mean of the statistic over the valid ones of 3 x 3 pixels, (y, x) float32; 0 where not valid.
+
+    One noisy pixel stands out of its neighbours, a pixel of a change does not.
+
+    Args:
+        statistic: (y, x) squared statistic; anything where not valid.
+        valid: (y, x).
+
+    Law: a pixel gets the same bits in every block that holds it and :data:`CONTEXT_HALO_PX` pixels around.
+    """
+    log = np.zeros(valid.shape, np.float32)
+    np.log(np.maximum(statistic, _FLOOR), out=log, where=valid)
+    count = _over_nine(valid.astype(np.float32))
+    out = np.zeros(valid.shape, np.float32)
+    np.exp(_over_nine(log) / np.maximum(count, np.float32(1)), out=out, where=valid)
+    return out
+
+
+def _over_nine(layer: Float32) -> Float32:
+    padded = np.pad(layer, 1)
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])
+
+
+def fit(statistic: ArrayLike, unchanged: NDArray[np.bool_]) -> LocalFdr:
     """Fit the local false-discovery rate.
 
     Args:
-        statistic: (n,) squared statistic of a sample of the pair, changed pixels among them; not finite: left out.
-        bands: of the images, which the statistic is a sum over.
+        statistic: (n,) of a sample of the pair, in context; not finite or below 0: left out.
+        unchanged: (n,) outside of regions of change and of their rims.
 
     Raises:
-        NoDataError: fewer than 1000 samples.
-        InputError: no bands.
+        NoDataError: fewer than 1000 samples, or than 1000 of them unchanged.
+        InputError: shapes differ.
 
-    Law: multiplying the statistic by a factor moves the curve, and nothing else but by rounding to bins.
+    Law: multiplying the statistic by a power of two moves the curve and changes nothing else; without any regions of
+    change the probability is 0 everywhere.
     """
-    if bands < 1:
-        raise InputError(f"bands is {bands}: expected at least 1")
-    values = np.asarray(statistic, np.float64).ravel()
-    values = values[np.isfinite(values) & (values >= 0)]
-    if len(values) < FEWEST:
-        raise NoDataError(f"only {len(values)} usable pixels, and probabilities of change need {FEWEST}")
-    place = np.floor((np.log2(np.maximum(values, EDGES[0])) - FIRST_OCTAVE) * PER_OCTAVE).astype(int)
-    counts = np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS).astype(np.float64)
-    law, share = _null(counts, bands)
-    return LocalFdr(
-        unchanged_share=share,
-        bands=bands,
-        law_scale=law.scale,
-        inverse_nu=law.inverse_nu,
-        samples=len(values),
-        curve=tuple(float(each) for each in _curve(counts, law, share)),
-    )
+    values = np.asarray(statistic, np.float32).ravel()
+    outside = np.asarray(unchanged, np.bool_).ravel()
+    if values.shape != outside.shape:
+        raise InputError(f"statistic and unchanged of shapes {values.shape} and {outside.shape}: expected equal ones")
+    usable = np.isfinite(values) & (values >= 0)
+    seen, calm = (_counted(values[mask]) for mask in (usable, usable & outside))
+    if calm.sum() < FEWEST:
+        raise NoDataError(
+            f"only {calm.sum():.0f} of {seen.sum():.0f} usable pixels lie outside of changes, and probabilities of "
+            f"change need {FEWEST}"
+        )
+    curve = _risen(seen, calm)
+    share = float((curve * seen).sum() / seen.sum())
+    return LocalFdr(unchanged_share=1 - share, samples=int(seen.sum()), curve=tuple(float(value) for value in curve))
 
 
-def _null(counts: Float64, bands: int) -> tuple[RadialLaw, float]:
-    """Law of no change, and its share: what the inner part of the samples says."""
-    cumulative = np.cumsum(counts)
-    upto = int(np.searchsorted(cumulative, _INNER * cumulative[-1])) + 1
-    median = float(EDGES[int(np.searchsorted(cumulative, 0.5 * cumulative[-1]))])
-    start = RadialLaw(bands, max(median, EDGES[0]) / RadialLaw(bands).exceeded_by(0.5))
-    law = fit_law(counts, start, upto=min(upto, BINS))
-    inside = float(law.below(EDGES[upto]))
-    return law, min(1.0, float(cumulative[upto - 1] / cumulative[-1]) / max(inside, 1e-9))
+def _counted(values: Float32) -> Float64:
+    place = np.floor((np.log2(np.maximum(values, np.float32(EDGES[0]))) - FIRST_OCTAVE) * PER_OCTAVE).astype(np.intp)
+    return np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS).astype(np.float64)
 
 
-def _curve(counts: Float64, law: RadialLaw, share: float) -> Float64:
-    """1 - pi0 f0 / f in every bin, f less a standard error, never falling."""
+def _risen(seen: Float64, calm: Float64) -> Float64:
+    """1 - pi0 f0 / f in every bin, never falling; what is seen below the median is taken for unchanged."""
     from sklearn.isotonic import IsotonicRegression
 
-    total = counts.sum()
-    expected = ndimage.gaussian_filter1d(share * law.expected() * total, _SMOOTH_BINS, mode="constant")
-    seen = ndimage.gaussian_filter1d(counts, _SMOOTH_BINS, mode="constant")
-    error = np.sqrt(np.maximum(seen, 0) / (2 * np.sqrt(np.pi) * _SMOOTH_BINS))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        raw = 1 - expected / (seen - error)
-    raw = np.where(seen > error, np.clip(raw, 0, _MOST), 0)
-    weight = np.maximum(seen, 1e-9)
-    found: Float64 = IsotonicRegression(y_min=0, y_max=_MOST).fit_transform(np.arange(BINS), raw, sample_weight=weight)
-    last = int(np.flatnonzero(counts)[-1])
+    low = np.cumsum(seen) <= 0.5 * seen.sum()
+    calm = calm * max(1.0, float(seen[low].sum() / max(calm[low].sum(), 1.0)))
+    above, below = (ndimage.gaussian_filter1d(counts, _SMOOTH_BINS, mode="constant") for counts in (calm, seen))
+    raw = np.where(below > 1e-3, np.clip(1 - above / np.maximum(below, 1e-9), 0, _MOST), 0)
+    rising = IsotonicRegression(y_min=0, y_max=_MOST)
+    found: Float64 = rising.fit_transform(np.arange(BINS), raw, sample_weight=np.maximum(below, 1e-9))
+    last = int(np.flatnonzero(seen)[-1])
     found[last:] = found[last]
     return found
 
@@ -151,8 +162,7 @@ def ensemble(network: Float32, statistical: Float32, weight: float = WEIGHT_OF_N
     """
     if not 0 <= weight <= 1:
         raise InputError(f"weight is {weight}: expected 0 to 1")
-    one, other = (_logit(each) for each in (network, statistical))
-    mean = np.float32(weight) * one + np.float32(1 - weight) * other
+    mean = np.float32(weight) * _logit(network) + np.float32(1 - weight) * _logit(statistical)
     return np.asarray(1 / (1 + np.exp(-mean)), np.float32)
 
 

@@ -14,7 +14,7 @@ from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, examples
 from groundshift.errors import UsageError
 
 CHANGE_EXAMPLES = examples(
-    "groundshift models train change scenes/*.SAFE --held-out other/*.SAFE --outdir change-net",
+    "groundshift models train change scenes/*.SAFE --held-out elsewhere.SAFE --outdir change-net",
     "groundshift models train change demo/products/*.zip --steps 2 --examples 8 --outdir change-net",
 )
 _NEEDED = ("torch", "tensorboard")
@@ -42,7 +42,8 @@ def change(
     scenes: Annotated[
         list[str],
         typer.Argument(
-            metavar="SCENES...", help="Clear scenes, or .npz files of places; dates of one grid are paired."
+            metavar="SCENES...",
+            help="Clear scenes, .npz files of places or a folder of them; dates of one grid are paired.",
         ),
     ],
     outdir: Annotated[str, typer.Option("--outdir", "-o", metavar="DIR", help="Weights, model card and log.")],
@@ -51,10 +52,16 @@ def change(
         typer.Option(
             "--held-out",
             metavar="SCENE",
-            help="Scenes of other places, to stop and to calibrate by; again and again. None: drawn ground.",
+            help="A scene of another place, to stop and to calibrate by; as often as wanted. None: drawn ground.",
         ),
     ] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", metavar="DN", help="DN of reflectance 1.0 in plain rasters.")
+    ] = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps, at most.")] = 4000,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="N", help="At most; None: as long as the steps take.")
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", metavar="N", help="Pairs of 128 x 128 pixels a step.")] = 12,
     kept: Annotated[
         int, typer.Option("--examples", metavar="N", help="Examples in memory; a few are new each step.")
@@ -81,12 +88,12 @@ def change(
     from groundshift.training.reading import read
 
     options = training.TrainOptions(
-        steps=steps, batch=batch, pool=max(kept, batch), first=min(200, kept), rate=rate, patience=patience,
-        held_out=min(64, kept), seed=seed, threads=threads,
+        steps=steps, minutes=minutes, batch=batch, pool=max(kept, batch), first=min(200, kept), rate=rate,
+        patience=patience, held_out=min(64, kept), seed=seed, threads=threads,
     )  # fmt: skip
     if start is not None and not start.is_file():
         raise UsageError(f"--start {start}: there is no such file.")
-    places = read(scenes, seed), read(held_out or [], seed)
+    places = read(scenes, seed, scale), read(held_out or [], seed, scale)
     card = training.train(*places, Path(outdir), options, start=start, say=_told(quiet))
     weights = Path(outdir) / f"{training.NAME}.onnx"
     if as_json:

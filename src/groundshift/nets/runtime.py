@@ -30,27 +30,29 @@ class Network:
 
 
 @cache
-def load(weights: Path) -> Network:
+def load(weights: Path, *, keeps_memory: bool = False) -> Network:
     """Open a network, once a process.
 
     Args:
         weights: ONNX file, its card beside it.
+        keeps_memory: between runs, as much as the largest took: faster where a process runs many alike.
 
     Raises:
         MissingInputError: weights or card are absent.
         ProductError: they are not those of the card, or not a network.
     """
     card, content = verified(weights)
-    return Network(card, opened(content, str(weights)))
+    return Network(card, opened(content, str(weights), keeps_memory=keeps_memory))
 
 
-def opened(content: bytes, name: str, threads: int = 1) -> Any:
+def opened(content: bytes, name: str, threads: int = 1, *, keeps_memory: bool = False) -> Any:
     """Return the ONNX Runtime session of the bytes of a network.
 
     Args:
         content: of an ONNX file.
         name: what messages call it.
         threads: that a run of it takes.
+        keeps_memory: as for :func:`load`.
 
     Raises:
         ProductError: not a network.
@@ -61,7 +63,7 @@ def opened(content: bytes, name: str, threads: int = 1) -> Any:
     # Work is spread over processes.
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = keeps_memory
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

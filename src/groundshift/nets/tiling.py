@@ -18,17 +18,18 @@ class Tile:
     """The same, counted within what is read."""
 
 
-def tiles(shape: tuple[int, int], size: int, halo: int) -> Iterator[Tile]:
+def tiles(shape: tuple[int, int], size: int | tuple[int, int], halo: int) -> Iterator[Tile]:
     """Cut an image into tiles; every pixel is kept exactly once.
 
     Args:
         shape: (rows, columns) of the image.
-        size: side of what is kept; a multiple of the network's coarsest pixel, as ``halo`` is, so that all tiles lie
-            alike on its grids.
+        size: side of what is kept, or (rows, columns); a multiple of the network's coarsest pixel, as ``halo`` is, so
+            that all tiles lie alike on its grids.
         halo: pixels that are read beyond, as far as the image goes.
     """
-    for rows, row_read in _cuts(shape[0], size, halo):
-        for columns, column_read in _cuts(shape[1], size, halo):
+    tall, wide = (size, size) if isinstance(size, int) else size
+    for rows, row_read in _cuts(shape[0], tall, halo):
+        for columns, column_read in _cuts(shape[1], wide, halo):
             yield Tile(
                 read=(row_read, column_read),
                 keep=(rows, columns),

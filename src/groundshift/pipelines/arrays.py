@@ -87,7 +87,9 @@ def compare(
     least = int(np.ceil(detect.min_area / (pixel_m * pixel_m if pixel_m else 1.0) - 1e-9))
     probability = None
     if detect.method in pair_model.METHODS:
-        model = pair_model.make(fitted, blocks, bands, detect.method, detect.network_weights)
+        model = pair_model.make(
+            fitted, blocks, bands, detect.method, weights=detect.network_weights, compared_px=int(valid.sum())
+        )
         probability = model.probability(whole, Window(0, valid.shape[0], 0, valid.shape[1]))
         changed = np.nan_to_num(probability) >= pair_model.LIMIT
         changed = regions.drop_small(changed, least) if least > 1 else changed

@@ -230,8 +230,14 @@ def _fit(state: Run) -> None:
             )
             state.warn(*state.fitted.warnings)
             if section.detect.method in pair_model.METHODS:
+                rows, columns = state.plan.geobox.shape
                 state.probable = pair_model.make(
-                    state.fitted, sample, section.grid.bands, section.detect.method, section.detect.network_weights
+                    state.fitted,
+                    sample,
+                    section.grid.bands,
+                    section.detect.method,
+                    weights=section.detect.network_weights,
+                    compared_px=int(rows) * int(columns),
                 )
         except NoDataError as error:
             state.warn(errors.CloudWarning(f"{error}; nothing could be compared, so nothing is called change."))

@@ -104,6 +104,11 @@ class Fitted:
         """AFTER (p, ...) brought to the scale of BEFORE."""
         return normalise.apply(self.normalisation, after)
 
+    def measured_statistic(self, block: Block) -> NDArray[np.float32]:
+        """(y, x) the statistic alone; 0 where not valid."""
+        contrast = self.contrast(block.before, block.after)
+        return self.statistic.evaluate(block.before, block.before + contrast, block.valid)
+
     def measure(self, block: Block, inner: Window | None = None) -> Measured:
         """Evaluate a block; ``inner`` cuts the halo off again."""
         contrast = self.contrast(block.before, block.after)
@@ -143,15 +148,15 @@ def fit(
     growth_px = max(2, round(GROWTH_M / pixel_m)) if pixel_m else 2
     keep, cleaned = [block.valid for block in blocks], False
     fitted = _round(blocks, keep, bands, growth_px, detect, normalise_by)
-    changed = _changed_in(blocks, fitted)
+    changed = changed_in(blocks, fitted)
     if detect.estimator == "robust":
-        rest = [_beyond(mask, block.valid) for block, mask in zip(blocks, changed, strict=True)]
+        rest = [beyond(mask, block.valid) for block, mask in zip(blocks, changed, strict=True)]
         left, usable = (sum(int(mask.sum()) for mask in masks) for masks in (rest, keep))
         cleaned = left == usable
         if _REST * usable < left < usable:
             with contextlib.suppress(NoDataError):
                 fitted = _round(blocks, rest, bands, growth_px, detect, normalise_by)
-                changed = _changed_in(blocks, fitted)
+                changed = changed_in(blocks, fitted)
                 keep, cleaned = rest, True
     fitted = replace(fitted, nochange=_law(_pooled(blocks, keep, fitted), detect, normalise_by.seed, cleaned=cleaned))
     reference = polar.reference_vector(kinds.reference_vector, bands)
@@ -268,7 +273,7 @@ def _light_threshold(nochange: NoChange, alpha: float) -> float:
     return float(special.chdtri(len(nochange.kept), 0.5) * law.exceeded_by(alpha) / law.exceeded_by(0.5))
 
 
-def _changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool_]]:
+def changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool_]]:
     """Changed pixels of each block by regions, all blocks together as one tall image with rows of nothing between."""
     statistics = [fitted.measure(block).statistic for block in blocks]
     height = sum(len(statistic) + 1 for statistic in statistics)
@@ -284,7 +289,7 @@ def _changed_in(blocks: Sequence[Block], fitted: Fitted) -> list[NDArray[np.bool
     ]
 
 
-def _beyond(changed: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def beyond(changed: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What is valid and not within two pixels of a change."""
     near: NDArray[np.bool_] = ndimage.binary_dilation(changed, np.ones((3, 3), bool), _MARGIN_PX)
     return valid & ~near

@@ -26,11 +26,13 @@ from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import ChangeJob
 from groundshift.pipelines.mosaic_blocks import EVIDENCE, NODATA, SCALE
 from groundshift.pipelines.mosaic_job import MosaicJob
+from groundshift.pipelines.series_job import SeriesJob
 
 if TYPE_CHECKING:
     from groundshift.execution.progress import Progress
     from groundshift.pipelines.change import ChangeResult
     from groundshift.pipelines.mosaic import MosaicResult
+    from groundshift.pipelines.series import SeriesResult
 
 DEFAULT_BANDS = ("B02", "B03", "B04", "B08")
 
@@ -106,6 +108,31 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
         layers["probability"] = (round_mantissa(found.probability), {"long_name": "probability of change"})
     coords = _coords(geobox)
     return xr.Dataset({name: (("y", "x"), data, attrs) for name, (data, attrs) in layers.items()}, coords)
+
+
+def detect_series(
+    scenes: Sequence[str | Path], outdir: str | Path, *, progress: Progress | None = None, **options: object
+) -> SeriesResult:
+    """Do the job of ``groundshift series``: files in, files out, in memory that does not grow with the number of dates.
+
+    Args:
+        scenes: SAFE folders or zips, STAC items, folders of them, lists that select wrote; in any order.
+        outdir: folder of the results; called again with more scenes, it goes on where it was.
+        progress: told of each stage.
+        options: any option of a series job by its name: ``detect_method="network"``, ``confirm="1/2"``.
+
+    Returns:
+        Summary and warnings; the summary names the files, pairs and alerts.
+
+    Raises:
+        GroundshiftError: one sentence on what is wrong.
+    """
+    from groundshift.pipelines import series as pipeline
+    from groundshift.pipelines.scene_series import listed
+
+    given = {"input.scenes": listed([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
+    job = jobfile.make(SeriesJob, {**given, **dotted(options, SeriesJob)}, error=UsageError)
+    return pipeline.run(job, progress)
 
 
 def make_mosaic(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from groundshift.change import probability
 from groundshift.change.network import ChangeNet
 from groundshift.change.probability import LocalFdr
-from groundshift.errors import NoDataError
 from groundshift.model.grid import Window
+from groundshift.pipelines import probabilities
 from groundshift.pipelines.fitting import Block, Fitted
 
 Method = Literal["statistical", "network", "ensemble"]
@@ -41,7 +41,8 @@ class PairModel:
     @property
     def halo_px(self) -> int:
         """Pixels that a block must know beyond its border."""
-        return max(self.fitted.halo_px, 0 if self.network is None else self.network.halo_px)
+        own = self.fitted.halo_px + probability.CONTEXT_HALO_PX
+        return own if self.network is None else max(own, self.network.halo_px)
 
     def probability(self, block: Block, inner: Window) -> NDArray[np.float32]:
         """Probability of change of a block, its halo cut off.
@@ -54,20 +55,14 @@ class PairModel:
             (y, x) float32, 0 to 1; NaN where it is not valid.
         """
         found = []
-        brought = self.fitted.normalised(block.after)
         if self.network is not None:
-            before, after = (np.ascontiguousarray(image[list(self.layers)]) for image in (block.before, brought))
+            before, after = (np.ascontiguousarray(image[list(self.layers)]) for image in (block.before, block.after))
             found.append(self.network.probability(before, after, self.bands, block.valid)[inner.slices])
         if self.local is not None:
-            found.append(self.local.probability(statistic(self.fitted, block)[inner.slices]))
+            statistic = self.fitted.measured_statistic(block)
+            found.append(probabilities.apply(self.local, statistic, block.valid)[inner.slices])
         mean = probability.ensemble(found[0], found[1]) if len(found) > 1 else found[0]
         return np.where(block.valid[inner.slices], mean, np.float32(np.nan)).astype(np.float32, copy=False)
-
-
-def statistic(fitted: Fitted, block: Block) -> NDArray[np.float32]:
-    """(y, x) the squared statistic of change; 0 where a block is not valid."""
-    contrast = fitted.contrast(block.before, block.after)
-    return fitted.statistic.evaluate(block.before, block.before + contrast, block.valid)
 
 
 def network_of(method: Method, weights: str | None) -> ChangeNet | None:
@@ -95,7 +90,13 @@ def check(method: Method, weights: str | None, bands: Sequence[str]) -> None:
 
 
 def make(
-    fitted: Fitted, sample: Sequence[Block], bands: Sequence[str], method: Method, weights: str | None = None
+    fitted: Fitted,
+    sample: Sequence[Block],
+    bands: Sequence[str],
+    method: Method,
+    *,
+    weights: str | None = None,
+    compared_px: int,
 ) -> PairModel:
     """What gives the probabilities of a pair.
 
@@ -105,6 +106,7 @@ def make(
         bands: of the images.
         method: whose probability.
         weights: of the network, where it is not ours.
+        compared_px: pixels that the pair is compared at.
 
     Raises:
         NoDataError: too few usable pixels.
@@ -113,9 +115,6 @@ def make(
     network, local = network_of(method, weights), None
     chosen = () if network is None else network.choose(bands)
     if method != "network":
-        values = [statistic(fitted, block)[block.valid] for block in sample]
-        if not values:
-            raise NoDataError("no pixel is usable at both dates")
-        local = probability.fit(np.concatenate(values), len(bands))
+        local = probabilities.fit(sample, fitted, compared_px)
     layers = tuple(list(bands).index(name) for name in chosen)
     return PairModel(fitted=fitted, local=local, network=network, layers=layers, bands=chosen)

@@ -118,13 +118,13 @@ class Run(Running[SeriesJob]):
         return running.area_px(view.area, view.geobox)
 
 
-def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool = open_pool) -> SeriesResult:
+def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool | None = None) -> SeriesResult:
     """Follow a series.
 
     Args:
         job: everything that was asked for.
         progress: told of each stage.
-        workers: makes what runs the work, as :func:`groundshift.execution.backend.open_pool` does.
+        workers: makes what runs the work; None: :func:`groundshift.execution.backend.open_pool`.
 
     Raises:
         GroundshiftError: with one sentence.
@@ -141,7 +141,9 @@ def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool = op
     with lock.hold(outdir):
         results.refuse_foreign(outdir, job, resumed=(outdir / STATE).exists())
         sweep(outdir)
-        with workers(job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir) as pool:
+        with (workers or open_pool)(
+            job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir
+        ) as pool:
             state = Run(
                 job=job, plan=plan, pool=pool, progress=progress or Silent(), outdir=outdir, work=outdir / STATE
             )
@@ -172,6 +174,13 @@ def _check(state: Run) -> None:
             f"no field of view has two usable dates ({', '.join(few)}): add scenes, raise --max-cloud, or choose "
             "another --aoi."
         )
+    lost = [
+        (reader.scene.name, judged.reason or "the only usable scene of its field of view")
+        for followed in state.followed
+        if not followed.pairs
+        for reader, judged in zip(followed.view.readers, followed.judged, strict=True)
+    ]
+    state.plan = replace(state.plan, dropped=(*state.plan.dropped, *lost))
     for told in few:
         state.warn(CloudWarning(f"fewer than two usable dates in {told}."))
     state.followed = [followed for followed in state.followed if followed.pairs]
@@ -388,7 +397,15 @@ def _model(state: Run, found: Followed, seen: tuple[Seen, Seen], joint_percent: 
         pixel_m = pixel_size_m(found.view.geobox)
         sample, bands = _sample(state, seen), job.grid.bands
         fitted = fitting.fit(sample, bands, pixel_m, DetectSection(), job.normalise, KindsSection())
-        return pair_model.make(fitted, sample, bands, job.detect.method, job.detect.network_weights), ""
+        model = pair_model.make(
+            fitted,
+            sample,
+            bands,
+            job.detect.method,
+            weights=job.detect.network_weights,
+            compared_px=series_scenes.joint_px(*seen),
+        )
+        return model, ""
     except NoDataError as error:
         return None, str(error)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -33,6 +34,9 @@ _UNKNOWN = 255
 _CHUNK = 8
 _EMA = 0.995
 _SMOOTH = 0.01
+_WARM = 1 / 12
+_STEEPEST = 1.5
+"""Largest logarithm of a calibration's scale, either way: beyond, the scores say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,8 @@ class TrainOptions:
 
     steps: int = 4000
     """At most."""
+    minutes: float | None = None
+    """At most; the learning rate falls accordingly. None: as long as the steps take."""
     batch: int = 12
     """Pairs of 128 x 128 pixels a step."""
     pool: int = 1500
@@ -50,7 +56,7 @@ class TrainOptions:
     fresh: int = 3
     """New examples a step."""
     rate: float = 2e-3
-    """Largest learning rate, of a cycle over all steps (L. N. Smith 2018)."""
+    """Largest learning rate: reached after a twelfth of the training, then falling to nothing along a cosine."""
     every: int = 200
     """Steps between two looks at the held-out examples."""
     held_out: int = 64
@@ -67,6 +73,8 @@ class TrainOptions:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(f"{name} is {getattr(self, name)}: expected at least {low}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"minutes is {self.minutes}: expected more than 0")
         if not 0 < self.rate < 1:
             raise InputError(f"rate is {self.rate}: expected between 0 and 1")
 
@@ -104,7 +112,7 @@ def train(
     Returns:
         The model card.
 
-    Law: the same places, options and kind of processor give the same weights.
+    Law: the same places, options (without minutes) and kind of processor give the same weights.
     """
     options = options or TrainOptions()
     outdir.mkdir(parents=True, exist_ok=True)
@@ -122,11 +130,11 @@ def train(
         net.load_state_dict(torch.load(start, weights_only=True))
     mean, best, patience = deepcopy(net), (math.inf, 0), 0
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.rate, total_steps=options.steps + 1, pct_start=0.08, final_div_factor=300
-    )
+    begun = time.monotonic()
     with SummaryWriter(str(outdir / "log")) as log:
         for step in range(1, options.steps + 1):
+            done = max(step / options.steps, (time.monotonic() - begun) / 60 / (options.minutes or math.inf))
+            optimiser.param_groups[0]["lr"] = options.rate * _share_of_rate(done)
             for _ in range(options.fresh):
                 pool.put(maker.make())
             value = loss(_scores(net, batch := drawn(pool, rng, options.batch)), batch.truth)
@@ -134,10 +142,9 @@ def train(
             value.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
-            cycle.step()
             _follow(mean, net, min(_EMA, step / (step + 10)))
             log.add_scalar("loss/train", float(value.detach()), step)
-            if step % options.every and step != options.steps:
+            if step % options.every and done < 1:
                 continue
             seen = judge(mean, judged)
             for name, number in seen.items():
@@ -149,11 +156,19 @@ def train(
                 torch.save(mean.state_dict(), outdir / f"{NAME}.pt")
             if patience >= options.patience:
                 say(f"no better since step {best[1]}: done")
+            if patience >= options.patience or done >= 1:
                 break
     if not math.isfinite(best[0]):
         raise InputError("the loss on the held-out places is not finite: lower the rate")
     net.load_state_dict(torch.load(outdir / f"{NAME}.pt", weights_only=True))
     return _written(net.eval(), judged, outdir, {**asdict(options), "stopped_at": best[1]}, (places, held_out))
+
+
+def _share_of_rate(done: float) -> float:
+    """Of the largest learning rate, when that share of the training is done."""
+    if done < _WARM:
+        return max(done / _WARM, 0.02)
+    return 0.5 + 0.5 * math.cos(math.pi * min((done - _WARM) / (1 - _WARM), 1))
 
 
 def drawn(pool: Pool, rng: np.random.Generator, count: int) -> Batch:
@@ -196,14 +211,14 @@ def _listed(numbers: dict[str, float]) -> str:
 
 def _held_out(places: Sequence[Place], bank: Bank, options: TrainOptions) -> list[Batch]:
     """The same examples whatever the seed, so that two trainings compare."""
-    rng, pool = np.random.default_rng(99), Pool(options.held_out)
+    rng, chunk = np.random.default_rng(99), min(_CHUNK, options.held_out)
+    pool = Pool(chunk)
     maker = Maker(places, bank, np.random.default_rng(98))
     found = []
-    for _ in range(0, options.held_out, _CHUNK):
-        pool.written = 0
-        for _ in range(_CHUNK):
+    for _ in range(0, options.held_out, chunk):
+        for _ in range(chunk):
             pool.put(maker.make())
-        found.append(drawn(pool, rng, _CHUNK))
+        found.append(drawn(pool, rng, chunk))
     return found
 
 
@@ -239,16 +254,20 @@ def calibrated(net: ChangeNetTorch, batches: Sequence[Batch]) -> tuple[float, fl
     found = optimize.minimize(
         lambda x: float(np.logaddexp(0, sign * (np.exp(x[0]) * scores + x[1])).mean()), (0.0, 0.0), method="Nelder-Mead"
     )
-    return float(np.exp(found.x[0])), float(found.x[1])
+    return float(np.exp(np.clip(found.x[0], -_STEEPEST, _STEEPEST))), float(found.x[1])
 
 
-def write(net: ChangeNetTorch, path: Path, calibration: tuple[float, float] = (1.0, 0.0)) -> None:
-    """Write a network as ONNX, the calibration folded into its last layer."""
-    net = deepcopy(net).to(memory_format=torch.contiguous_format).eval()
-    scale, shift = calibration
+def folded(net: ChangeNetTorch, scale: float, shift: float) -> ChangeNetTorch:
+    """A copy of a network with the calibration in its last layer."""
+    copy: ChangeNetTorch = deepcopy(net).to(memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
-        net.head.weight.mul_(scale)
-        net.head.bias.mul_(scale).add_(shift)
+        copy.head.weight.mul_(scale)
+        copy.head.bias.mul_(scale).add_(shift)
+    return copy
+
+
+def write(net: ChangeNetTorch, path: Path) -> None:
+    """Write a network as ONNX."""
     example = torch.zeros(1, len(BANDS) + 1, SIZE, SIZE)
     export(net, {"before": example, "after": example, "present": torch.ones(1, len(BANDS))}, path)
 
@@ -261,8 +280,9 @@ def _written(
     places: tuple[Sequence[Place], Sequence[Place]],
 ) -> dict[str, Any]:
     scale, shift = calibrated(net, judged)
+    net = folded(net, scale, shift)
     path = outdir / f"{NAME}.onnx"
-    write(net, path, (scale, shift))
+    write(net, path)
     card = {
         "name": NAME,
         "task": "probability of change of each pixel between two dates",

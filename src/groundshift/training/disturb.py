@@ -19,13 +19,13 @@ def season(rng: np.random.Generator, bank: Bank, image: Image) -> Image:
     """Greener or drier plants and wetter or drier soil, each cover and each parcel in its own way."""
     green, wet = vegetation(image), water(image)
     kind = covers(image)
-    strength = rng.choice([0.05, 0.15, 0.3], p=[0.5, 0.35, 0.15])
+    strength = rng.choice([0.05, 0.15, 0.3, 0.6], p=[0.4, 0.3, 0.2, 0.1])
     table = rng.normal(0, strength) + rng.normal(0, 0.4 * strength, (_COVERS, _COVERS))
     vigour = table[kind].astype(np.float32) + bank.crop(rng, bank.smooth[8:]) * np.float32(0.2 * strength)
     if rng.random() < 0.4:
         vigour += bank.crop(rng, bank.parcels, float(rng.choice([0.5, 1.0]))) * np.float32(0.4 * strength)
     tone = rng.normal(0, 0.5 * strength) + rng.normal(0, 0.15 * strength, (_COVERS, _COVERS))
-    factor = VIGOUR[BAND_IDS][:, None, None] * (np.clip(vigour, -0.6, 0.6) * green)[None]
+    factor = VIGOUR[BAND_IDS][:, None, None] * (np.clip(vigour, -1, 0.8) * green)[None]
     factor = factor + (np.clip(tone[kind], -0.4, 0.4) * (1 - green) * (1 - wet)).astype(np.float32)[None]
     return np.asarray(image * np.exp(factor), np.float32)
 
@@ -36,7 +36,11 @@ def light(rng: np.random.Generator, bank: Bank, image: Image) -> Image:
     if rng.random() < 0.5:
         tone = np.log(out[[GREEN, NIR]].mean(axis=0) + 0.02)
         relief = tone - ndimage.gaussian_filter(tone, rng.choice([3.0, 8.0]))
-        out = out * np.exp(np.clip(relief, -0.7, 0.7) * np.float32(rng.normal(0, 0.12)))
+        out = out * np.exp(np.clip(relief, -0.7, 0.7) * np.float32(rng.normal(0, rng.choice([0.1, 0.3]))))
+    if rng.random() < 0.3:
+        tone = np.log(out[[GREEN, NIR]].mean(axis=0) + 0.02)
+        side = ndimage.sobel(tone, 0) * rng.normal() + ndimage.sobel(tone, 1) * rng.normal()
+        out = out * np.exp(np.clip(side * rng.normal(0, 0.04), -0.5, 0.3)).astype(np.float32)
     if rng.random() < 0.35:
         slope = ndimage.sobel(bank.crop(rng, bank.smooth[6:]), int(rng.integers(2)))
         out = out * (1 + np.clip(slope * rng.normal(0, 0.06), -0.3, 0.3)).astype(np.float32)

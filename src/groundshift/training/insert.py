@@ -15,6 +15,8 @@ from groundshift.training.fields import SIZE, Bank, Image
 from groundshift.training.places import BAND_IDS, BANDS
 
 _LARGEST = SIZE * SIZE // 3
+_HUGE = 0.15
+"""Share of the images in which one change covers a third to nine tenths: a part of what is larger than the image."""
 _MOST = 9
 _FLOODS = ("lake", "turbid water", "brown water", "shallow", "mud", "wetland")
 _BARE = ("brown soil", "dark soil", "stubble", "dry grass", "laterite", "gravel", "river sand", "burnt", "pale sand")
@@ -47,8 +49,10 @@ def inserted(rng: np.random.Generator, bank: Bank, image: Image, other: Elsewher
     out, amount = image.copy(), np.zeros(image.shape[1:], np.float32)
     count = int(min(_MOST, rng.geometric(0.3)))
     sizes = np.exp(rng.uniform(np.log(2), np.log(_LARGEST), count))
+    if rng.random() < _HUGE:
+        sizes[0] = rng.uniform(0.3, 0.9) * SIZE * SIZE
     for size in sizes:
-        if amount.mean() > 0.45:
+        if amount.mean() > 0.5:
             break
         mask = _shape(rng, bank, image, float(size))
         if mask is None or not mask.any():

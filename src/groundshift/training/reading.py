@@ -9,7 +9,7 @@ import numpy as np
 
 from groundshift.errors import InputError
 from groundshift.io.opening import open_scene
-from groundshift.model.scene import Reader
+from groundshift.model.scene import OpenOptions, Reader
 from groundshift.pipelines import plan
 from groundshift.pipelines.ingest import SampleUnit, read_sample
 from groundshift.pipelines.job import MaskSection
@@ -24,23 +24,26 @@ _FAR = 10_000.0
 """Days between scenes whose date is not known."""
 
 
-def read(texts: Sequence[str], seed: int = 0) -> list[Place]:
+def read(texts: Sequence[str], seed: int = 0, scale: float | None = None) -> list[Place]:
     """Read places: files that :func:`~groundshift.training.places.save` wrote, and scenes as any command takes them.
 
     Args:
-        texts: `.npz` files and scenes; scenes of the same grid are dates of one place.
+        texts: `.npz` files, folders of them, and scenes; scenes of the same grid are dates of one place.
         seed: of the windows that are cut out of large scenes.
+        scale: DN of reflectance 1.0, of rasters that do not say it.
 
     Raises:
         GroundshiftError: something is not there, broken, or without three bands that the network knows.
     """
-    files = [Path(text) for text in texts if text.endswith(".npz")]
+    found: list[Place] = []
     grids: dict[object, list[Reader]] = {}
     for text in texts:
-        if not text.endswith(".npz"):
-            reader = open_scene(text)
-            grids.setdefault(plan.full_grid(reader.scene, _bands(reader), None), []).append(reader)
-    found = [load(file) for file in files]
+        files = [Path(text)] if text.endswith(".npz") else sorted(Path(text).glob("*.npz"))
+        if files:
+            found += [load(file) for file in files]
+            continue
+        reader = open_scene(text, OpenOptions(scale=scale))
+        grids.setdefault(plan.full_grid(reader.scene, _bands(reader), None), []).append(reader)
     rng = np.random.default_rng(seed)
     for readers in grids.values():
         found += _windows(readers, rng)

@@ -1,0 +1,129 @@
+"""Faults of a series: too little to compare, what cannot be asked for, and results of others in the way."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from groundshift.cli.main import _groundshift, guarded
+from groundshift.execution.pool import Pool
+from groundshift.pipelines import series
+from groundshift.testing.safe import write_safe
+
+AREA = "POLYGON((150.0 -33.0, 150.1 -33.0, 150.1 -33.1, 150.0 -33.0))"
+
+
+class Ground:
+    """A small scene of one SCL class everywhere, with noise of its own."""
+
+    shape = (120, 120)
+    sun = (40.0, 30.0)
+    saturates = False
+
+    def __init__(self, seed: int, scl: int = 4) -> None:
+        self._seed, self._scl = seed, scl
+
+    def reflectance(self, window: Any, bands: Any, resolution_m: int = 10) -> Any:
+        y, x = np.mgrid[window.y0 : window.y1, window.x0 : window.x1]
+        wave = 0.15 + 0.1 * np.sin(y * resolution_m / 170) * np.cos(x * resolution_m / 130)
+        noise = np.random.default_rng(self._seed + window.y0).normal(0, 0.003, (len(bands), *wave.shape))
+        return (wave[None] + noise).astype(np.float32)
+
+    top_of_atmosphere = reflectance
+
+    def scl(self, window: Any) -> Any:
+        return np.full(window.shape, self._scl, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small products: two clear, two cloudy, one without B08, one of another orbit, one of another tile."""
+    folder = tmp_path_factory.mktemp("products")
+
+    def write(day: int, scl: int = 4, bands: str = "B02,B03,B04,B08", **options: Any) -> Path:
+        time = datetime(2021, 3, day, 0, 2, 41, tzinfo=UTC)
+        corner = options.pop("corner", (300_000, 6_300_000))
+        return write_safe(Ground(day, scl), folder, bands=bands, sensing_time=time, corner=corner, **options)
+
+    return {"one": write(5), "two": write(10), "cloud": write(15, 9), "cloud2": write(20, 9),
+            "bare": write(25, bands="B02,B03,B04"), "crossed": write(12, relative_orbit=73),
+            "far": write(11, corner=(330_000, 6_300_000), tile="56HLH")}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything in this process."""
+    monkeypatch.setattr(series, "open_pool", lambda *_, **__: Pool(0))
+
+
+@pytest.mark.parametrize(
+    ("scenes", "options", "code", "said"),
+    [
+        (("one",), (), 65, "a series needs two dates of one place, and one scene was given"),
+        (("one", "far"), (), 65, "the only scene of its field of view, 56HKH_R030"),
+        (("one", "crossed"), (), 65, "or cross orbits with --orbits any"),
+        (("one", "bare"), (), 66, "has no B08"),
+        (("one", "cloud"), (), 65, "no field of view has two usable dates (56HKH_R030: 20210315 100 % cloud"),
+        (("cloud", "cloud2"), ("--max-cloud", "20"), 65, "100 % cloud, more than 20 %"),
+        (("one", "two"), ("--dates", "2031-01-01/2031-02-01"), 65, "sensed on 2021-03-10, not from 2031-01-01"),
+        (("one", "two"), ("--dates", "2021-03-10/2021-03-01"), 2, "--dates"),
+        (("one", "two"), ("--confirm", "3/2"), 2, "--confirm"),
+        (("one", "two"), ("--confirm", "often"), 2, "--confirm"),
+        (("one", "two"), ("--threshold", "1.5"), 2, "--threshold"),
+        (("one", "two"), ("--orbits", "some"), 2, "--orbits"),
+        (("one", "two"), ("--aoi", AREA), 65, "area of interest"),
+        (("one", "two"), ("--method", "network", "--bands", "B02,B03"), 65, "take --method statistical"),
+        (("one", "two"), ("--method", "network", "--network-weights", "none.onnx"), 66, "none.onnx"),
+        (("nothing",), (), 66, "nothing"),
+    ],
+)
+def test_one_sentence_and_a_code(
+    products: dict[str, Path],
+    scenes: tuple[str, ...],
+    options: tuple[str, ...],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    paths = [str(products.get(name, name)) for name in scenes]
+    arguments = ["series", *paths, *options, "--outdir", str(tmp_path / "out"), "--quiet"]
+    assert guarded(_groundshift, arguments, "groundshift") == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("error:") == 1
+    assert "Traceback" not in told
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_results_of_another_job_stay(
+    products: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    scenes = [str(products[name]) for name in ("one", "two")]
+    asked = ["series", *scenes, "--outdir", str(out), "--json"]
+    assert guarded(_groundshift, [*asked, "--min-joint", "100"], "groundshift") == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert whole["fields"][0]["pairs"][0]["reason"] == ""
+    assert guarded(_groundshift, asked, "groundshift") == 73
+    assert "holds the results of another job" in capsys.readouterr().err
+
+
+def test_a_pair_without_enough_to_fit_is_skipped_and_listed(
+    products: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes = [str(products[name]) for name in ("one", "two")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series.series_scenes, "joint_px", lambda *_: 100)
+        arguments = ["series", *scenes, "--outdir", str(tmp_path / "out"), "--json", "--no-animation"]
+        assert guarded(_groundshift, arguments, "groundshift") == 0
+    (pair,) = json.loads(capsys.readouterr().out)["fields"][0]["pairs"]
+    assert pair["reason"] == "0.694 % jointly usable, less than 5 %"
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert told["result"]["fields"][0]["pairs"][0]["reason"] == pair["reason"]
+    assert not list((tmp_path / "out").glob("PROBABILITY*"))
