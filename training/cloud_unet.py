@@ -26,7 +26,9 @@ from sky import IGNORE, Example, simulate
 
 RGB, NIR = (1, 2, 3), 7
 TEN = (1, 2, 3, 4, 5, 6, 7, 8, 11, 12)
-REAL_SHARE = 0.18
+REAL_SHARE = 0.15
+FINE_SHARE = 0.35
+"""Of simulated examples, those whose pixels are 10 m rather than 20 m."""
 CLASS_WEIGHT = (1.0, 1.0, 1.3, 1.7, 1.0)
 
 
@@ -136,7 +138,8 @@ class Maker:
         """A real one now and then, else a simulated one."""
         if self.rng.random() < REAL_SHARE:
             return self.real.draw(self.rng)
-        return simulate(self.rng, self.bank, self.ground.draw(self.rng), self.real.textures)
+        pixel_m = 10.0 if self.rng.random() < FINE_SHARE else 20.0
+        return simulate(self.rng, self.bank, self.ground.draw(self.rng), self.real.textures, pixel_m)
 
 
 def train(options: argparse.Namespace) -> UNetTorch:
@@ -148,7 +151,11 @@ def train(options: argparse.Namespace) -> UNetTorch:
     for _ in range(min(options.first, options.pool)):
         pool.put(maker.example())
     net = UNetTorch().to(memory_format=torch.channels_last)
-    if options.start:
+    if options.start and options.start.suffix == ".onnx":
+        from recover import recover
+
+        recover(net, options.start, *pool.batch(np.random.default_rng(options.seed), 64)[:2])
+    elif options.start:
         net.load_state_dict(torch.load(options.start, weights_only=True))
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -190,7 +197,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--exact", action="store_true", help="32-bit floats throughout")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--start", type=Path, help="weights to go on from: a checkpoint, or an ONNX file")
     parser.add_argument("--checkpoint", type=Path)
     options = parser.parse_args()
     net = train(options)
