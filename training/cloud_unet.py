@@ -2,12 +2,14 @@
 
     python training/cloud_unet.py --data ../shared/data [--steps 3000] [--out src/groundshift/nets/weights]
 
-Needs `pip install groundshift[train]`. A seed decides everything but the order in which a processor adds; one thread.
+Needs `pip install groundshift[train]`. A seed decides everything but the order in which a processor adds, unless
+`--minutes` end it earlier; one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,11 +160,12 @@ def train(options: argparse.Namespace) -> UNetTorch:
     elif options.start:
         net.load_state_dict(torch.load(options.start, weights_only=True))
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.rate, total_steps=options.steps, pct_start=0.08, final_div_factor=100
-    )
     running, begun = 0.0, time.perf_counter()
     for step in range(options.steps):
+        done = max(step / options.steps, (time.perf_counter() - begun) / 60 / options.minutes)
+        if done >= 1:
+            break
+        optimiser.param_groups[0]["lr"] = options.rate * _pace(done)
         for _ in range(options.fresh):
             pool.put(maker.example())
         pixels, told, label, trust = pool.batch(rng, options.batch)
@@ -173,13 +176,17 @@ def train(options: argparse.Namespace) -> UNetTorch:
         value.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimiser.step()
-        schedule.step()
         running = 0.98 * running + 0.02 * float(value.detach()) if step else float(value.detach())
         if step % 50 == 49:
             print(f"step {step + 1}: loss {running:.3f}, {time.perf_counter() - begun:.0f} s", flush=True)
         if options.checkpoint and step % 200 == 199:
             torch.save(net.state_dict(), options.checkpoint)
     return net.eval()
+
+
+def _pace(done: float) -> float:
+    """Of the rate, after that share of the steps: it rises over a twentieth and falls along a cosine."""
+    return min(1.0, 0.1 + 18 * done) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def main() -> None:
@@ -189,6 +196,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=here / "src" / "groundshift" / "nets" / "weights")
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, and slow down towards it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--pool", type=int, default=3000)
     parser.add_argument("--first", type=int, default=400, help="examples made before the first step")

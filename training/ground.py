@@ -333,9 +333,9 @@ class Ground:
     def draw(self, rng: np.random.Generator) -> Patch:
         """A patch: as it was, in other colours, or drawn altogether."""
         kind = rng.random()
-        if kind < 0.09:
+        if kind < 0.12:
             patch, relief = self._mountains(rng), 0.0
-        elif kind < 0.45:
+        elif kind < 0.46:
             patch = self._real(rng)
             spread = rng.normal(1, 0.07, (13, 1, 1)) * rng.lognormal(0, 0.18)
             image = patch.reflectance * spread.astype(np.float32)
@@ -421,7 +421,8 @@ class Ground:
         cover = _standard(height) - rng.uniform(0, 1.2) * steep + rng.uniform(0.1, 0.6) * rough + rng.uniform(-1, 2.5)
         snow = (1 / (1 + np.exp(-np.clip(cover / rng.choice([0.05, 0.2, 0.5]), -30, 30)))).astype(np.float32)
         names = rng.permutation(["grey rock", "dark soil", "conifer", "tundra", "limestone", "stubble"])
-        white = spectrum(str(rng.choice(["fresh snow", "fresh snow", "old snow"]))) * np.float32(rng.uniform(0.75, 1.1))
+        white = spectrum(str(rng.choice(["fresh snow", "fresh snow", "old snow"]))) * np.float32(rng.uniform(0.5, 1.1))
+        snow = snow * np.clip(rng.uniform(0.5, 1.3) + rng.uniform(0, 0.3) * rough, 0, 1)  # trees and stones in it
         low = 1 / (1 + np.exp(-_standard(height) / 0.1 + rng.normal(0, 4)))
         bare = spectrum(names[0])[:, None, None] * low + spectrum(names[1])[:, None, None] * (1 - low)
         image = (bare * (1 - snow) + white[:, None, None] * snow).astype(np.float32)

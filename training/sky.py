@@ -93,7 +93,7 @@ def _how_many(rng: np.random.Generator) -> int:
 def _layer(
     rng: np.random.Generator, bank: Bank, textures: list[Image], away: NDArray[np.float64], pixel_m: float
 ) -> _Layer:
-    kind = rng.choice(8, p=[0.24, 0.09, 0.06, 0.13, 0.04, 0.18, 0.19, 0.07])
+    kind = rng.choice(8, p=[0.22, 0.07, 0.06, 0.13, 0.03, 0.18, 0.21, 0.10])
     zoom = float(rng.choice([0.35, 0.5, 0.75, 1.0, 1.5, 2.2], p=[0.15, 0.2, 0.2, 0.2, 0.15, 0.1]))
     low, high = _HEIGHTS[kind]
     height = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -106,6 +106,8 @@ def _layer(
     peak = float(np.exp(rng.uniform(np.log(2), np.log(60))))
     if kind == 3:
         peak = float(np.exp(rng.uniform(np.log(0.5), np.log(6))))
+    elif kind == 6:
+        peak = float(np.exp(rng.uniform(np.log(1), np.log(40))))
     width = rng.uniform(0.8, 4.0)
     level = -1.2 + 3.4 * (1 - share)
     veil = rng.uniform(0.06, 0.45)
