@@ -207,7 +207,7 @@ def _product(
         present[10] = False
     for bands, size_m in (((0, 9, 10), 60), ((4, 5, 6, 8, 11, 12), 20)):
         for band in bands:
-            top[band] = _coarse(top[band], round(size_m / pixel_m))
+            top[band] = _coarse(top[band], max(1, round(size_m / pixel_m)))
     if rng.random() < 0.03:  # the offset of later products, left in
         top = top + np.float32(0.1)
     if rng.random() < 0.12:
