@@ -159,6 +159,10 @@ def train(options: argparse.Namespace) -> UNetTorch:
         recover(net, options.start, *pool.batch(np.random.default_rng(options.seed), 64)[:2])
     elif options.start:
         net.load_state_dict(torch.load(options.start, weights_only=True))
+    if options.frozen:
+        for layer in net.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.eval()
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
     running, begun = 0.0, time.perf_counter()
     for step in range(options.steps):
@@ -204,6 +208,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--frozen", action="store_true", help="keep the statistics of normalisation that it starts from")
     parser.add_argument("--exact", action="store_true", help="32-bit floats throughout")
     parser.add_argument("--start", type=Path, help="weights to go on from: a checkpoint, or an ONNX file")
     parser.add_argument("--checkpoint", type=Path)
