@@ -13,6 +13,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -163,13 +164,15 @@ def train(options: argparse.Namespace) -> UNetTorch:
         for layer in net.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.eval()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(_groups(net, options.relative), options.rate, weight_decay=1e-3)
+    shares = [group["share"] for group in optimiser.param_groups]
     running, begun = 0.0, time.perf_counter()
     for step in range(options.steps):
         done = max(step / options.steps, (time.perf_counter() - begun) / 60 / options.minutes)
         if done >= 1:
             break
-        optimiser.param_groups[0]["lr"] = options.rate * _pace(done)
+        for group, share in zip(optimiser.param_groups, shares, strict=True):
+            group["lr"] = options.rate * _pace(done) * share
         for _ in range(options.fresh):
             pool.put(maker.example())
         pixels, told, label, trust = pool.batch(rng, options.batch)
@@ -186,6 +189,14 @@ def train(options: argparse.Namespace) -> UNetTorch:
         if options.checkpoint and step % 200 == 199:
             torch.save(net.state_dict(), options.checkpoint)
     return net.eval()
+
+
+def _groups(net: UNetTorch, relative: bool) -> list[dict[str, Any]]:
+    """Weights, with the share of the rate for each: all alike, or in proportion to their size."""
+    return [
+        {"params": [weight], "share": max(float(weight.detach().square().mean().sqrt()), 1e-4) if relative else 1.0}
+        for weight in net.parameters()
+    ]
 
 
 def _pace(done: float) -> float:
@@ -209,6 +220,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--frozen", action="store_true", help="keep the statistics of normalisation that it starts from")
+    parser.add_argument("--relative", action="store_true", help="the rate is in proportion to the size of the weights")
     parser.add_argument("--exact", action="store_true", help="32-bit floats throughout")
     parser.add_argument("--start", type=Path, help="weights to go on from: a checkpoint, or an ONNX file")
     parser.add_argument("--checkpoint", type=Path)
