@@ -219,7 +219,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--frozen", action="store_true", help="keep the statistics of normalisation that it starts from")
+    parser.add_argument(
+        "--frozen", action="store_true", help="keep the statistics of normalisation"
+    )
     parser.add_argument("--relative", action="store_true", help="the rate is in proportion to the size of the weights")
     parser.add_argument("--exact", action="store_true", help="32-bit floats throughout")
     parser.add_argument("--start", type=Path, help="weights to go on from: a checkpoint, or an ONNX file")
