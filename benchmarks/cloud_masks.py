@@ -1,6 +1,8 @@
 """Cloud masks against truth: hand masks, planted clouds, and other dates; agreement with products' masks apart.
 
-* **hand masks**: `cloud-chips`, L1C colours at 10 m; scribbles and dense masks, codes 0 to 3 (others are not counted).
+* **hand masks**: `cloud-chips`, L1C colours at 10 m; dense masks (0 clear, 1 thick cloud, 2 thin cloud, 3 shadow) and
+  scribbles, which have two codes a class, its middle and its border (1 and 2 thick cloud, 3 and 4 thin cloud, 5 and 6
+  shadow: so CloudSEN12, which the chips are of by size and names, describes its scribbles, and so it is to the eye).
 * **planted**: clouds and shadows of `groundshift.testing.clouds`, which the network never saw, on clear ground that it
   never saw: L2A of a lagoon, a delta, a forest (`aquileia`, `sundarbans`, `bushfire`), L1C of Paris (`oscd-bercy`).
 * **other dates**: `alps-2023`, tile 33TWM, of which nothing was used in training: a pixel is cloud where blue is at
@@ -95,13 +97,19 @@ WITHOUT_SHADOW = ("blue > 0.2", "product's probability", "s2cloudless")
 MASKS: dict[str, Callable[[Case], Codes]] = {"unet": unet, "blue > 0.2": blue}
 
 
+SCRIBBLES = np.array([0, 1, 1, 2, 2, 3, 3], np.uint8)
+"""Classes of the codes of scribbles."""
+
+
 def chips() -> list[Case]:
     """Ten places and dates, of which those with a hand mask."""
     found = []
     for path in sorted((DATA / "cloud-chips").glob("*/*/manual_*.tif")):
-        stored = _read(path)
+        stored = _read(path)[0]
         image = _read(path.with_name("S2L1C.tif")).astype(np.float32) * np.float32(1e-4)
-        truth = np.where((stored[0] >= 0) & (stored[0] <= 3), stored[0], UNKNOWN).astype(np.uint8)
+        legend = SCRIBBLES if path.stem == "manual_sc" else SCRIBBLES[[0, 1, 3, 5]]
+        known = (stored >= 0) & (stored < len(legend))
+        truth = np.where(known, legend[np.where(known, stored, 0).astype(int)], UNKNOWN).astype(np.uint8)
         name = f"{path.parts[-3]} {path.parts[-2]}"
         found.append(Case(name, image, COLOURS, np.isfinite(image).all(axis=0), truth, 10.0, {}, "l1c"))
     return found

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from groundshift.clouds import adapters, classification
-from groundshift.clouds.masker import Masker
+from groundshift.clouds.masker import SHADOW_FROM, Masker
 from groundshift.clouds.unet import UNet
 from groundshift.errors import InputError, UsageError
 
@@ -45,6 +45,11 @@ def chosen(name: str, *, classified: bool) -> str:
 def cloud_from(name: str) -> float:
     """From which probability on a mask means cloud."""
     return _CLOUD_FROM.get(name, 0.5)
+
+
+def shadow_from(name: str) -> float:
+    """From which probability on a mask means shadow."""
+    return SHADOW_FROM if name == "unet" else 0.5
 
 
 @lru_cache(maxsize=8)

@@ -315,7 +315,8 @@ def mask_window(made: MaskPlan, window: Window) -> tuple[NDArray[np.uint8], Prob
         empty = np.zeros((len(CLASSES), *window.shape), np.float32)
         return np.full(window.shape, CloudClass.NO_DATA, np.uint8), empty
     found = masker.probabilities(values, made.bands, valid)[:, *inner]
-    return classify(found, valid[inner], registry.cloud_from(made.spec.name)), found
+    name = made.spec.name
+    return classify(found, valid[inner], registry.cloud_from(name), registry.shadow_from(name)), found
 
 
 def _read(reader: Reader, bands: tuple[str, ...], geobox: GeoBox) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
