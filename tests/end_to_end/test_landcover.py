@@ -229,7 +229,8 @@ def test_variants_are_compared_on_the_same_samples(place: Path) -> None:
         "truth.class_field": "name",
         "output.out": "none",
         "samples.per_class": 80,
-        "model.options": {"epochs": 15, "trees": 20},
+        "model.kind": "mlp",
+        "model.options": {"epochs": 15},
         "run.workers": 1,
     }
     season = [{"use": "statistics", "percentiles": [50]}]
