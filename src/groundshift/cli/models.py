@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,6 @@ CHANGE_EXAMPLES = examples(
     "groundshift models train change scenes/*.SAFE --held-out elsewhere.SAFE --outdir change-net",
     "groundshift models train change demo/products/*.zip --steps 2 --examples 8 --outdir change-net",
 )
-_NEEDED = ("torch", "tensorboard")
 app = typer.Typer(
     cls=Group,
     rich_markup_mode=None,
@@ -102,19 +100,20 @@ def change(
         print(f"weights: {weights}")
 
 
-def check_installed() -> None:
-    """Say before any work where a package that training needs is missing.
+def check_installed() -> str:
+    """Versions of what training needs, to say before any work where one is missing.
 
     Raises:
         UsageError: and how to install it.
     """
-    for name in _NEEDED:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise UsageError(
-                f"training needs {name}, which is not installed: pip install 'groundshift[train]'."
-            ) from error
+    try:
+        import tensorboard
+        import torch
+    except ImportError as error:
+        raise UsageError(
+            f"training needs {error.name or 'a package'}, which is not installed: pip install 'groundshift[train]'."
+        ) from error
+    return f"torch {torch.__version__}, tensorboard {tensorboard.__version__}"
 
 
 def _told(quiet: bool):  # type: ignore[no-untyped-def]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from groundshift.errors import MissingInputError, ProductError
 
@@ -17,6 +19,8 @@ class Card:
     sha256: str
     bands: tuple[str, ...]
     """Names of the bands, in the order of the input's layers."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """How good the network was, by what it was measured on."""
 
 
 def card_of(weights: Path) -> Path:
@@ -34,7 +38,9 @@ def read_card(weights: Path) -> Card:
     path = card_of(weights)
     try:
         text = json.loads(path.read_text("utf-8"))
-        return Card(sha256=str(text["sha256"]), bands=tuple(map(str, text["bands"])))
+        return Card(
+            sha256=str(text["sha256"]), bands=tuple(map(str, text["bands"])), figures=dict(text.get("figures") or {})
+        )
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no model card; the weights need theirs beside them.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

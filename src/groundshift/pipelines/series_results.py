@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,14 @@ from groundshift.io.vector import rasterise_mask
 from groundshift.model.grid import crop, pixel_area_m2, pixel_size_m, window_of
 from groundshift.model.legend import NO_DATA
 from groundshift.model.scene import Reader
-from groundshift.pipelines import jobfile, results, series_alerts, series_plan, series_rasters
+from groundshift.nets.card import read_card
+from groundshift.pipelines import jobfile, pair_model, results, series_alerts, series_plan, series_rasters
 from groundshift.pipelines.results import MANIFEST
 from groundshift.pipelines.series_alerts import Alert
 from groundshift.radiometry.reflectance import to_reflectance
 from groundshift.report import animation, pictures, series_page
 from groundshift.report.animation import Place
-from groundshift.report.series_page import FieldRow, PairRow, SeriesReport
+from groundshift.report.series_page import Calibration, FieldRow, PairRow, SeriesReport
 
 if TYPE_CHECKING:
     from groundshift.pipelines.series import Followed, Pair, Run
@@ -321,12 +322,27 @@ def _report(state: Run, left: list[_Left], summary: dict[str, Any], files: Seque
         fields=tuple(rows),
         skipped=tuple((each["date"], each["name"], each["reason"]) for each in summary["skipped"]),
         dropped=tuple((each["name"], each["reason"]) for each in summary["dropped"]),
-        calibration=None,
+        calibration=_calibration(state),
         warnings=tuple((warning.name, str(warning)) for warning in state.warnings),
         options=jobfile.values(state.job),
         files=tuple((path.relative_to(state.outdir).as_posix(), what, path.stat().st_size) for path, what in files),
         timings=tuple(state.timings.items()),
     )
+
+
+def _calibration(state: Run) -> Calibration | None:
+    """What the card of the network says of its probabilities, where a network was asked and its card says it."""
+    detect = state.job.detect
+    network = pair_model.network_of(detect.method, detect.network_weights)
+    if network is None:
+        return None
+    for where, told in read_card(network.weights).figures.items():
+        if isinstance(told, Mapping) and "brier" in told:
+            curve = told.get("reliability") or {}
+            bins = zip(*(curve.get(key, ()) for key in ("confidence", "accuracy", "count")), strict=True)
+            points = tuple(tuple(np.nan if value is None else float(value) for value in each) for each in bins)
+            return Calibration(where=where, brier=float(told["brier"]), ece=told.get("ece"), curve=points)  # type: ignore[arg-type]
+    return None
 
 
 def _pair_row(found: Followed, pair: Pair) -> PairRow:

@@ -83,13 +83,12 @@ class Calibration:
 
     where: str
     """On what: in words."""
-    confidence: tuple[float, ...]
-    """Mean probability of each bin, NaN where it is empty."""
-    accuracy: tuple[float, ...]
-    """Share that changed."""
-    count: tuple[float, ...]
-    ece: float
-    brier: float | None
+    brier: float
+    """Mean squared error of the probabilities."""
+    ece: float | None
+    """Expected calibration error; None: not known."""
+    curve: tuple[tuple[float, float, float], ...] = ()
+    """Mean probability of each bin, share of it that changed, samples; empty: not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +165,10 @@ def _headline(report: SeriesReport) -> str:
 
 
 def _drawing(calibration: Calibration | None) -> Markup | None:
-    if calibration is None:
+    if calibration is None or not calibration.curve:
         return None
     from groundshift.report import landcover_figures  # here, since matplotlib takes memory
 
-    confidence, accuracy, count = (
-        np.array(each, float) for each in (calibration.confidence, calibration.accuracy, calibration.count)
-    )
-    return Markup(landcover_figures.reliability(confidence, accuracy, count, calibration.ece))
+    confidence, accuracy, count = np.array(calibration.curve, float).T
+    ece = float(np.nansum(count * np.abs(confidence - accuracy)) / max(1.0, count.sum()))
+    return Markup(landcover_figures.reliability(confidence, accuracy, count, ece))

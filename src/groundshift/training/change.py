@@ -35,6 +35,8 @@ _CHUNK = 8
 _EMA = 0.995
 _SMOOTH = 0.01
 _WARM = 1 / 12
+_JUDGING = 98
+"""Seed of the held-out examples."""
 _STEEPEST = 1.5
 """Largest logarithm of a calibration's scale, either way: beyond, the scores say nothing."""
 
@@ -121,7 +123,7 @@ def train(
     bank = Bank(options.seed)
     maker = Maker(places, bank, np.random.default_rng([options.seed, 1]))
     rng = np.random.default_rng([options.seed, 2])
-    judged = _held_out(held_out, bank, options)
+    judged = _held_out(held_out, options)
     pool = Pool(options.pool)
     for _ in range(max(min(options.first, options.pool), options.batch)):
         pool.put(maker.make())
@@ -209,11 +211,11 @@ def _listed(numbers: dict[str, float]) -> str:
     return ", ".join(f"{name} {number:.4f}" for name, number in numbers.items())
 
 
-def _held_out(places: Sequence[Place], bank: Bank, options: TrainOptions) -> list[Batch]:
+def _held_out(places: Sequence[Place], options: TrainOptions) -> list[Batch]:
     """The same examples whatever the seed, so that two trainings compare."""
-    rng, chunk = np.random.default_rng(99), min(_CHUNK, options.held_out)
+    rng, chunk = np.random.default_rng(_JUDGING + 1), min(_CHUNK, options.held_out)
     pool = Pool(chunk)
-    maker = Maker(places, bank, np.random.default_rng(98))
+    maker = Maker(places, Bank(_JUDGING), np.random.default_rng(_JUDGING))
     found = []
     for _ in range(0, options.held_out, chunk):
         for _ in range(chunk):

@@ -101,10 +101,10 @@ def test_places_are_kept_in_files(tmp_path: Path, place: Place) -> None:
         places.load(tmp_path / "other.npz")
 
 
-def test_without_torch_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
+def test_without_its_packages_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(
-        UsageError, match=r"training needs torch, which is not installed: pip install 'groundshift\[train\]'"
+        UsageError, match=r"training needs tensorboard, which is not installed: pip install 'groundshift\[train\]'"
     ):
         check_installed()
 
