@@ -54,8 +54,8 @@ _LITTLE = 0.01
 _UNTOLD = "{} does not tell the units of its features, as what the model learnt from did: see that they are the same."
 _LOW = 16
 """Rows of a block of a series, or more where that is all of its columns."""
-_SERIES_BYTES = 2**27
-"""That a block of a series takes, at most: larger arrays come from the system anew each time, half as slow again."""
+_SERIES_BYTES = 2**29
+"""That a block of a series takes, at most: larger ones gain nothing, and smaller ones wait for work too often."""
 
 
 @dataclass(frozen=True, kw_only=True)

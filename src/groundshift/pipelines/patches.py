@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,13 @@ class PatchSeries:
     """Variable of the series, feature of the patch, number of its band."""
     geobox: GeoBox
     fraction: tuple[float, ...] = ()
+    opened: int = 0
+    """Which opening of the folder it is of: what was read then is not read again for every block of a process."""
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Variables of the series."""
         return tuple(name for name, _, _ in self.names)
-
-    @cached_property
-    def _whole(self) -> xr.Dataset:
-        return eopatch.read_eopatch(self.folder)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key != "_whole"}
 
     def read(self, window: Window) -> xr.Dataset:
         """See :class:`~groundshift.pipelines.landcover_features.Series`.
@@ -56,7 +52,7 @@ class PatchSeries:
         rows, columns = self.geobox.shape
         if window.shared(Window(0, int(rows), 0, int(columns))) != window:
             raise InputError(f"{self.folder}: rows {window.y0} to {window.y1} are not all in the patch.")
-        part = self._whole.isel(y=slice(window.y0, window.y1), x=slice(window.x0, window.x1))
+        part = _whole(self.folder, self.opened).isel(y=slice(window.y0, window.y1), x=slice(window.x0, window.x1))
         made: dict[str, Any] = {}
         stored: dict[str, NDArray[np.float32]] = {}
         for name, feature, band in self.names:
@@ -109,8 +105,14 @@ def open_patch(folder: str, bands: tuple[str, ...] = ()) -> PatchSeries:
             names += [(f"{own}_{k + 1}", str(key), k) for k in range(count)]
     if not any("time" in whole[key].dims for _, key, _ in names):
         raise InputError(f"{folder}: holds no images over time: expected features in its folder data.")
-    opened = PatchSeries(folder, tuple(names), _grid(whole))
-    return PatchSeries(folder, tuple(names), opened.geobox, _fractions(opened))
+    opened = PatchSeries(folder, tuple(names), _grid(whole), opened=time.monotonic_ns())
+    return replace(opened, fraction=_fractions(opened))
+
+
+@lru_cache(maxsize=1)
+def _whole(folder: str, opened: int) -> xr.Dataset:
+    """The patch, its arrays mapped."""
+    return eopatch.read_eopatch(folder)
 
 
 def _valid(part: xr.Dataset) -> NDArray[np.bool_]:
