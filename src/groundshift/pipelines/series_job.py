@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from groundshift.change.series import ConfirmOptions
 from groundshift.errors import UsageError
 from groundshift.pipelines.job import Bands, Classes, NormaliseSection, RunSection, Section
 from groundshift.pipelines.mosaic_job import MaskingSection, ScenesSection
+
+if TYPE_CHECKING:
+    from groundshift.change.series import ConfirmOptions
 
 
 class SeriesInputSection(ScenesSection):
@@ -71,6 +73,8 @@ class SeriesDetectSection(Section):
     @field_validator("confirm")
     @classmethod
     def _possible(cls, value: str) -> str:
+        from groundshift.change.series import ConfirmOptions
+
         try:
             ConfirmOptions(needed=_numbers(value)[0], of=_numbers(value)[1])
         except UsageError as error:
@@ -80,6 +84,8 @@ class SeriesDetectSection(Section):
     @property
     def rule(self) -> ConfirmOptions:
         """When a change is seen, and when it is believed."""
+        from groundshift.change.series import ConfirmOptions
+
         needed, of = _numbers(self.confirm)
         return ConfirmOptions(threshold=self.threshold, needed=needed, of=of)
 

@@ -37,6 +37,7 @@ GIVEN = {
     "--seed": ("7", "normalise.seed", 7),
     "--method": ("irmad", "detect.method", "irmad"),
     "--normalization": ("diag", "detect.normalization", "diag"),
+    "--network-weights": ("ours.onnx", "detect.network_weights", "ours.onnx"),
     "--estimator": ("textbook", "detect.estimator", "textbook"),
     "--stats-extent": ("aoi", "normalise.extent", "aoi"),
     "--context": ("none", "detect.context", "none"),
