@@ -2,18 +2,15 @@
 
     python training/cloud_unet.py --data ../shared/data [--steps 3000] [--out src/groundshift/nets/weights]
 
-Needs `pip install groundshift[train]`. A seed decides everything but the order in which a processor adds, unless
-`--minutes` end it earlier; one thread.
+Needs `pip install groundshift[train]`. A seed decides everything but the order in which a processor adds; one thread.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +26,7 @@ from sky import IGNORE, Example, simulate
 
 RGB, NIR = (1, 2, 3), 7
 TEN = (1, 2, 3, 4, 5, 6, 7, 8, 11, 12)
-REAL_SHARE = 0.15
-FINE_SHARE = 0.35
-"""Of simulated examples, those whose pixels are 10 m rather than 20 m."""
+REAL_SHARE = 0.18
 CLASS_WEIGHT = (1.0, 1.0, 1.3, 1.7, 1.0)
 
 
@@ -141,8 +136,7 @@ class Maker:
         """A real one now and then, else a simulated one."""
         if self.rng.random() < REAL_SHARE:
             return self.real.draw(self.rng)
-        pixel_m = 10.0 if self.rng.random() < FINE_SHARE else 20.0
-        return simulate(self.rng, self.bank, self.ground.draw(self.rng), self.real.textures, pixel_m)
+        return simulate(self.rng, self.bank, self.ground.draw(self.rng), self.real.textures)
 
 
 def train(options: argparse.Namespace) -> UNetTorch:
@@ -154,25 +148,14 @@ def train(options: argparse.Namespace) -> UNetTorch:
     for _ in range(min(options.first, options.pool)):
         pool.put(maker.example())
     net = UNetTorch().to(memory_format=torch.channels_last)
-    if options.start and options.start.suffix == ".onnx":
-        from recover import recover
-
-        recover(net, options.start, *pool.batch(np.random.default_rng(options.seed), 64)[:2])
-    elif options.start:
+    if options.start:
         net.load_state_dict(torch.load(options.start, weights_only=True))
-    if options.frozen:
-        for layer in net.modules():
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                layer.eval()
-    optimiser = torch.optim.AdamW(_groups(net, options.relative), options.rate, weight_decay=1e-3)
-    shares = [group["share"] for group in optimiser.param_groups]
+    optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, options.rate, total_steps=options.steps, pct_start=0.08, final_div_factor=100
+    )
     running, begun = 0.0, time.perf_counter()
     for step in range(options.steps):
-        done = max(step / options.steps, (time.perf_counter() - begun) / 60 / options.minutes)
-        if done >= 1:
-            break
-        for group, share in zip(optimiser.param_groups, shares, strict=True):
-            group["lr"] = options.rate * _pace(done) * share
         for _ in range(options.fresh):
             pool.put(maker.example())
         pixels, told, label, trust = pool.batch(rng, options.batch)
@@ -183,25 +166,13 @@ def train(options: argparse.Namespace) -> UNetTorch:
         value.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimiser.step()
+        schedule.step()
         running = 0.98 * running + 0.02 * float(value.detach()) if step else float(value.detach())
         if step % 50 == 49:
             print(f"step {step + 1}: loss {running:.3f}, {time.perf_counter() - begun:.0f} s", flush=True)
         if options.checkpoint and step % 200 == 199:
             torch.save(net.state_dict(), options.checkpoint)
     return net.eval()
-
-
-def _groups(net: UNetTorch, relative: bool) -> list[dict[str, Any]]:
-    """Weights, with the share of the rate for each: all alike, or in proportion to their size."""
-    return [
-        {"params": [weight], "share": max(float(weight.detach().square().mean().sqrt()), 1e-4) if relative else 1.0}
-        for weight in net.parameters()
-    ]
-
-
-def _pace(done: float) -> float:
-    """Of the rate, after that share of the steps: it rises over a twentieth and falls along a cosine."""
-    return min(1.0, 0.1 + 18 * done) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def main() -> None:
@@ -211,7 +182,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=here / "src" / "groundshift" / "nets" / "weights")
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, and slow down towards it")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--pool", type=int, default=3000)
     parser.add_argument("--first", type=int, default=400, help="examples made before the first step")
@@ -219,10 +189,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--frozen", action="store_true", help="keep the statistics of normalisation")
-    parser.add_argument("--relative", action="store_true", help="the rate is in proportion to the size of the weights")
     parser.add_argument("--exact", action="store_true", help="32-bit floats throughout")
-    parser.add_argument("--start", type=Path, help="weights to go on from: a checkpoint, or an ONNX file")
+    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--checkpoint", type=Path)
     options = parser.parse_args()
     net = train(options)

@@ -174,16 +174,14 @@ class Ground:
     def draw(self, rng: np.random.Generator) -> Patch:
         """A patch: as it was, in other colours, or drawn altogether."""
         kind = rng.random()
-        if kind < 0.12:
-            patch, relief = self._mountains(rng), 0.0
-        elif kind < 0.46:
+        if kind < 0.42:
             patch = self._real(rng)
             spread = rng.normal(1, 0.07, (13, 1, 1)) * rng.lognormal(0, 0.18)
             image = patch.reflectance * spread.astype(np.float32)
             patch = Patch(image, patch.present, patch.snow)
             relief = 0.12
         else:
-            structure = self._structure(rng) if kind < 0.74 else drawn_structure(rng, self.bank)
+            structure = self._structure(rng) if kind < 0.72 else drawn_structure(rng, self.bank)
             image, snow = painted(rng, self.bank, structure)
             patch = Patch(image, np.ones(13, bool), snow)
             relief = 0.4
@@ -217,30 +215,11 @@ class Ground:
         mixed = standard(fields[order[0]]) + rng.normal(0, 0.5) * standard(fields[order[1]])
         return mixed, standard(fields[order[2]])
 
-    def _mountains(self, rng: np.random.Generator) -> Patch:
-        """Snow on ridges and in valleys, rock and forest where it is steep or low."""
-        height = self._relief(rng)
-        gy, gx = np.gradient(ndimage.gaussian_filter(height, 0.7))
-        steep = standard(np.hypot(gy, gx))
-        rough = self.bank.crop(rng, self.bank.smooth[:6])
-        cover = standard(height) - rng.uniform(0, 1.2) * steep + rng.uniform(0.1, 0.6) * rough + rng.uniform(-1, 2.5)
-        snow = (1 / (1 + np.exp(-np.clip(cover / rng.choice([0.05, 0.2, 0.5]), -30, 30)))).astype(np.float32)
-        names = rng.permutation(["grey rock", "dark soil", "conifer", "tundra", "limestone", "stubble"])
-        white = spectrum(str(rng.choice(["fresh snow", "fresh snow", "old snow"]))) * np.float32(rng.uniform(0.5, 1.1))
-        snow = snow * np.clip(rng.uniform(0.5, 1.3) + rng.uniform(0, 0.3) * rough, 0, 1)  # trees and stones in it
-        low = 1 / (1 + np.exp(-standard(height) / 0.1 + rng.normal(0, 4)))
-        bare = spectrum(names[0])[:, None, None] * low + spectrum(names[1])[:, None, None] * (1 - low)
-        image = (bare * (1 - snow) + white[:, None, None] * snow).astype(np.float32)
-        image = image * np.exp(np.float32(rng.uniform(0, 0.06)) * np.clip(rough, -3, 3))[None]
-        return Patch(image * self._light(rng, height), np.ones(13, bool), snow > 0.4)
-
-    def _relief(self, rng: np.random.Generator) -> Image:
-        height = self.bank.crop(rng, self.bank.smooth[7:], float(rng.choice([0.5, 1.0, 2.0])))
-        return -np.abs(height) if rng.random() < 0.5 else height
-
-    def _light(self, rng: np.random.Generator, height: Image | None = None) -> Image:
+    def _light(self, rng: np.random.Generator) -> Image:
         """(13, y, x) light on hills: what the slope turns from the sun keeps the light of the sky only."""
-        height = self._relief(rng) if height is None else height
+        height = self.bank.crop(rng, self.bank.smooth[7:], float(rng.choice([0.5, 1.0, 2.0])))
+        if rng.random() < 0.5:
+            height = -np.abs(height)
         gy, gx = np.gradient(ndimage.gaussian_filter(height, 1.0))
         azimuth, zenith = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(25, 72))
         slope = (gy * np.cos(azimuth) - gx * np.sin(azimuth)) * rng.uniform(1.0, 6.0)

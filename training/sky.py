@@ -14,22 +14,11 @@ from groundshift.training.fields import BANK, window
 CLEAR, CLOUD, THIN, SHADOW, SNOW, IGNORE = 0, 1, 2, 3, 4, 255
 _SEEN, _DOUBTFUL, _OPAQUE = 0.055, 0.02, 0.33
 """Share of the light that a cloud throws back: from which it is thin cloud, may be, is thick."""
-_SHADED, _HALF_SHADED, _TOLD = 0.62, 0.85, 0.009
-"""Share of the sun's light that is left: below which there is shadow, may be; and the reflectance that must be lost in
-the visible or near infrared for it to be told from the ground around: less is lost on deep water."""
-_HAZE = 0.03
-"""Reflectance that haze adds from which nobody can say whether it is thin cloud."""
 _WATER = np.array([0.93, 0.94, 0.94, 0.95, 0.95, 0.95, 0.95, 0.95, 0.95, 0.6, 0.0, 0.62, 0.46], np.float32)
 _ICE = np.array([0.93, 0.94, 0.94, 0.95, 0.95, 0.95, 0.95, 0.95, 0.94, 0.8, 0.0, 0.36, 0.27], np.float32)
 """(band) brightness of an endless cloud of droplets, of ice."""
 _BACK = 0.13
 """Share of the light scattered backward, for an optical thickness of 1 (two-stream, asymmetry 0.85)."""
-
-
-_HEIGHTS = (
-    (400, 3500), (800, 5000), (300, 2500), (6000, 12000), (5000, 12000), (400, 5000), (300, 2200), (2000, 11000),
-)  # fmt: skip
-"""Metres, by kind of cloud."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +58,6 @@ def simulate(
     direct = np.exp(-shade * np.float32(rng.uniform(0.3, 0.6)))[None]
     lit = (1 - sky) * direct + sky * np.float32(rng.uniform(0.75, 1.15)) ** (direct < 0.5)
     surface = ground * lit
-    lost = (ground - surface)[[1, 2, 3, 7]].max(axis=0)
     air = (PATH * rng.normal(1, 0.05, 13).astype(np.float32) * np.float32(rng.uniform(0.55, 1.7)))[:, None, None]
     through = (PASS ** np.float32(rng.uniform(0.7, 1.3)))[:, None, None]
     top = air * (1 - 0.35 * (1 - direct)) + through * surface
@@ -77,13 +65,12 @@ def simulate(
     for layer in sorted(layers, key=lambda each: each.height_m):
         top, share = _cover(rng, top, layer, air)
         seen = 1 - (1 - seen) * (1 - share)
-    label = _label(seen, direct[0], lost, patch)
     if rng.random() < 0.25:
         haze = bank.crop(rng, bank.smooth[10:], 0.3)
-        strength = rng.uniform(0, 0.06) * np.clip(0.6 + 0.4 * haze, 0, 1.6)
+        strength = rng.uniform(0, 0.045) * np.clip(0.6 + 0.4 * haze, 0, 1.6)
         top = top + (strength * np.linspace(1.3, 0.3, 13)[:, None, None] * (top < 0.5)).astype(np.float32)
-        label[(strength > _HAZE) & np.isin(label, (CLEAR, SHADOW))] = IGNORE
-    return _product(rng, top, air, through, patch.present, label, pixel_m)
+    label = _label(seen, direct[0], patch)
+    return _product(rng, top, air, through, patch.present, label)
 
 
 def _how_many(rng: np.random.Generator) -> int:
@@ -94,24 +81,21 @@ def _how_many(rng: np.random.Generator) -> int:
 def _layer(
     rng: np.random.Generator, bank: Bank, textures: list[Image], away: NDArray[np.float64], pixel_m: float
 ) -> _Layer:
-    kind = rng.choice(8, p=[0.22, 0.07, 0.06, 0.13, 0.03, 0.18, 0.21, 0.10])
+    kind = rng.choice(6, p=[0.36, 0.13, 0.08, 0.16, 0.05, 0.22])
     zoom = float(rng.choice([0.35, 0.5, 0.75, 1.0, 1.5, 2.2], p=[0.15, 0.2, 0.2, 0.2, 0.15, 0.1]))
-    low, high = _HEIGHTS[kind]
+    low, high = ((400, 3500), (800, 5000), (300, 2500), (6000, 12000), (5000, 12000), (400, 5000))[kind]
     height = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     shift = away * height / pixel_m
     turn, start = int(rng.integers(8)), rng.uniform(0, BANK, 2)
-    pick = bank.streaks if kind in (3, 4) else bank.puffs if kind == 6 else bank.smooth[6:]
+    pick = bank.streaks if kind in (3, 4) else bank.smooth[6:]
     main, fine, broad = (fields[rng.integers(len(fields))] for fields in (pick, bank.smooth[3:9], bank.smooth[10:]))
     texture = textures[rng.integers(len(textures))]
     share, soft = rng.uniform(0.05, 0.97), rng.uniform(0.15, 1.0)
     peak = float(np.exp(rng.uniform(np.log(2), np.log(60))))
     if kind == 3:
         peak = float(np.exp(rng.uniform(np.log(0.5), np.log(6))))
-    elif kind == 6:
-        peak = float(np.exp(rng.uniform(np.log(1), np.log(40))))
     width = rng.uniform(0.8, 4.0)
     level = -1.2 + 3.4 * (1 - share)
-    veil = rng.uniform(0.06, 0.45)
 
     def thickness(y0: float, x0: float) -> Image:
         def part(field: Image, scale: float) -> Image:
@@ -120,12 +104,7 @@ def _layer(
         if kind == 5:
             t = window(texture if not turn & 4 else texture.T, y0, x0, zoom, SIZE)
             return t * np.float32(peak / 20)
-        if kind == 6:  # fair-weather cumulus
-            body = part(main, 1.0) + 0.3 * part(fine, 1.5) + 0.6 * part(broad, 0.3) - (0.7 + 1.3 * (1 - share))
-            return peak * np.maximum(body, 0) / soft
         base = part(main, 1.0) + 0.5 * part(broad, 0.5)
-        if kind == 7:  # a veil over all of it
-            return veil / (1 - veil) / _BACK * np.clip(1 + 0.25 * share * base, 0.4, 2)
         if kind == 0:  # cumulus
             body = np.maximum(base + 0.25 * part(fine, 1.5) - level, 0)
             return peak * (body / soft) ** 1.3
@@ -150,9 +129,7 @@ def _layer(
     soften = float(rng.choice([0.0, 0.5, 1.2]))
     if soften:
         cloud = ndimage.gaussian_filter(cloud, soften)
-    if kind == 7:  # what a veil takes from the beam comes down from the whole sky
-        shade = 2 * np.log1p(0.2 * shade)
-    shade = ndimage.gaussian_filter(shade, (0.4 + height / 6000) * 20 / pixel_m)
+    shade = ndimage.gaussian_filter(shade, 0.4 + height / 6000)
     bulge = ndimage.gaussian_filter(np.log1p(cloud), 1.0)
     gy, gx = np.gradient(bulge)
     direction = away / max(float(np.hypot(*away)), 1e-6)
@@ -179,11 +156,12 @@ def _cover(rng: np.random.Generator, top: Image, layer: _Layer, air: Image) -> t
     return (top - 0.5 * air) * passed + 0.5 * air + added, share
 
 
-def _label(seen: Image, direct: Image, lost: Image, patch: Patch) -> NDArray[np.uint8]:
+def _label(seen: Image, direct: Image, patch: Patch) -> NDArray[np.uint8]:
     label = np.full(seen.shape, CLEAR, np.uint8)
     label[patch.snow] = SNOW
-    label[direct < _HALF_SHADED] = IGNORE
-    label[(direct < _SHADED) & (lost > _TOLD)] = SHADOW
+    label[direct < 0.85] = IGNORE
+    water = (patch.reflectance[2] < 0.06) & (patch.reflectance[7] < 0.04)
+    label[(direct < 0.62) & ~water] = SHADOW
     label[seen >= _DOUBTFUL] = IGNORE
     label[seen >= _SEEN] = THIN
     label[seen >= _OPAQUE] = CLOUD
@@ -197,7 +175,6 @@ def _product(
     through: Image,
     present: NDArray[np.bool_],
     label: NDArray[np.uint8],
-    pixel_m: float,
 ) -> Example:
     """As L1C, or as L2A with an imperfect correction and without the cirrus band; coarse bands are smooth."""
     present = present.copy()
@@ -206,23 +183,12 @@ def _product(
         top = (top - air + error) / through
         top = np.maximum(top, np.float32(rng.choice([-0.02, 0.0, 0.0001])))
         present[10] = False
-    for bands, size_m in (((0, 9, 10), 60), ((4, 5, 6, 8, 11, 12), 20)):
-        for band in bands:
-            top[band] = _coarse(top[band], max(1, round(size_m / pixel_m)))
-    if rng.random() < 0.03:  # the offset of later products, left in
-        top = top + np.float32(0.1)
+    for band in (0, 9, 10):
+        coarse = top[band, : SIZE // 3 * 3, : SIZE // 3 * 3].reshape(SIZE // 3, 3, SIZE // 3, 3).mean(axis=(1, 3))
+        padded = np.pad(coarse, (0, 1), mode="edge")
+        top[band] = np.repeat(np.repeat(padded, 3, 0), 3, 1)[:SIZE, :SIZE]
     if rng.random() < 0.12:
         top = ndimage.zoom(ndimage.zoom(top, (1, 1 / 3, 1 / 3), order=1), (1, 3, 3), order=1)
         top = np.pad(top, ((0, 0), (0, 3), (0, 3)), mode="edge")[:, :SIZE, :SIZE]
     image = np.where(present[:, None, None], np.clip(top, -0.1, 1.8), 0).astype(np.float32)
     return Example(image, present, label, 1.0)
-
-
-def _coarse(layer: Image, factor: int) -> Image:
-    """Means of squares, repeated."""
-    if factor == 1:
-        return layer
-    whole = SIZE // factor * factor
-    means = layer[:whole, :whole].reshape(SIZE // factor, factor, SIZE // factor, factor).mean(axis=(1, 3))
-    padded = np.pad(means, (0, 1), mode="edge")
-    return np.repeat(np.repeat(padded, factor, 0), factor, 1)[:SIZE, :SIZE]

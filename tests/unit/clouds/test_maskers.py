@@ -100,12 +100,12 @@ def test_the_rule_of_previews_tells_white_from_blue_and_both_from_ground(
     assert (found.cloud.tolist(), found.haze.tolist()) == ([[cloud, False]], [[haze, False]])
 
 
-def test_a_pixel_is_shadow_from_a_fifth_for_our_network_and_from_a_half_for_others() -> None:
+def test_a_pixel_is_shadow_from_three_tenths_for_our_network_and_from_a_half_for_others() -> None:
     chances = np.zeros((4, 1, 4), np.float32)
     chances[1, 0, 0], chances[2, 0, 0] = 0.6, 0.3
     chances[2, 0, 1] = 0.6
-    chances[2, 0, 2] = 0.3
-    chances[2, 0, 3] = 0.1
+    chances[2, 0, 2] = 0.35
+    chances[2, 0, 3] = 0.25
     valid = np.ones((1, 4), bool)
     ours = classify(chances, valid, registry.cloud_from("unet"), registry.shadow_from("unet"))
     theirs = classify(chances, valid, registry.cloud_from("omnicloudmask"), registry.shadow_from("omnicloudmask"))
