@@ -36,7 +36,7 @@ TEXTS: dict[str, Any] = {
     "training": {
         "commands": [
             "python training/change_places.py --out places",
-            "groundshift models train change places/train --held-out places/held-out, in three rounds: see rounds and last round",
+            "groundshift models train change places/train --held-out places/held-out: three rounds, the last below",
         ],
         "rounds": [
             "seed 1, rate 2e-3, stopped by hand at step 400; changes of at most a third of the window then",
