@@ -31,8 +31,9 @@ from groundshift.testing.spectra import Change
 
 SHAPE = (120, 180)
 FIRST = datetime(2021, 3, 5, 0, 2, 41, tzinfo=UTC)
-CLOUDY, CHANGED = 3, 2
-"""Numbers of the date that is cloudy, and of the first one after the change."""
+CHANGED = 2
+"""Number of the first date after the change."""
+PLAIN = {"detect_method": "statistical"}
 CLOUDS = (0.0, 0.03, 0.0, 0.9, 0.0, 0.02)
 
 
@@ -72,7 +73,7 @@ def whole(products: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(series, "open_pool", lambda *_, **__: Pool(0))
-        yield folder, gs.detect_series(products[::-1], folder).summary
+        yield folder, gs.detect_series(products[::-1], folder, **PLAIN).summary
 
 
 def far_from(amount: np.ndarray) -> np.ndarray:
@@ -175,17 +176,17 @@ def test_a_series_that_grew_is_the_same_as_one_of_all_dates_and_did_nothing_twic
     whole: tuple[Path, dict[str, Any]], products: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    gs.detect_series(products[:4], out)
+    gs.detect_series(products[:4], out, **PLAIN)
     made = {path.name: path.stat().st_mtime_ns for path in out.glob("PROBABILITY_*.tif")}
     assert len(made) == 2
     done: list[str] = []
     ours = series_step.run
     monkeypatch.setattr(series_step, "run", lambda step: (done.append(step.chain), ours(step))[1])
-    gs.detect_series(products, out)
+    gs.detect_series(products, out, **PLAIN)
     assert len(set(done)) == 2, "two dates are new and usable"
     assert {name: (out / name).stat().st_mtime_ns for name in made} == made
     assert contents(out) == contents(whole[0])
-    gs.detect_series(products, out)
+    gs.detect_series(products, out, **PLAIN)
     assert len(set(done)) == 2, "nothing is left to do"
 
 
@@ -209,7 +210,15 @@ def test_a_run_that_was_interrupted_goes_on_in_any_cut_of_the_image(
 
     for left in (2, 7, 10, 1000):
         monkeypatch.setattr(series_step, "run", stops(left))
-        arguments = ["series", *map(str, products), "--outdir", str(tmp_path / "out"), "--quiet"]
+        arguments = [
+            "series",
+            *map(str, products),
+            "--outdir",
+            str(tmp_path / "out"),
+            "--quiet",
+            "--method",
+            "statistical",
+        ]
         assert guarded(_groundshift, arguments, "groundshift") == (0 if left == 1000 else 130)
         assert (tmp_path / "out" / "manifest.json").exists() == (left == 1000)
     repeated = len(done) - len(set(done))
