@@ -90,7 +90,7 @@ def series(
     mask_classes: Annotated[str | None, _option("clouds.classes", "0,1,3,...", panel=_MASK)] = None,
     cloud_dilation: Annotated[str | None, _option("clouds.cloud_dilation_m", "METRES", panel=_MASK)] = None,
     shadow_dilation: Annotated[str | None, _option("clouds.shadow_dilation_m", "METRES", panel=_MASK)] = None,
-    method: Annotated[str | None, _option("detect.method", "network|statistical|ensemble", panel=_FIND)] = None,
+    method: Annotated[str | None, _option("detect.method", "ensemble|network|statistical", panel=_FIND)] = None,
     network_weights: Annotated[str | None, _option("detect.network_weights", "FILE", panel=_FIND)] = None,
     threshold: Annotated[str | None, _option("detect.threshold", "PROBABILITY", panel=_FIND)] = None,
     confirm: Annotated[str | None, _option("detect.confirm", "K/N", panel=_FIND)] = None,

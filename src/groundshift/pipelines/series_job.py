@@ -57,9 +57,9 @@ class SeriesNormaliseSection(NormaliseSection):
 class SeriesDetectSection(Section):
     """What counts as change."""
 
-    method: Literal["network", "statistical", "ensemble"] = "network"
+    method: Literal["ensemble", "network", "statistical"] = "ensemble"
     """network (ours, taught to look past light, air and season), statistical (the pair's own statistics of no change),
-    or both together."""
+    or ensemble: both together, best on pairs that neither was made with."""
     network_weights: str | None = None
     """ONNX file that groundshift models train change wrote; none: the network that comes with groundshift."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
