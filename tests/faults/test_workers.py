@@ -158,11 +158,11 @@ def test_k3_a_worker_that_hangs_is_replaced_and_its_unit_done_by_another(
     units: ModuleType, fresh: Crew, tmp_path: Path
 ) -> None:
     fresh.run(units.block, range(4))
-    fresh.timeout_s = 1.0
+    fresh.timeout_s = 2.0
     before = set(fresh.pids)
     results, failed = _told(units, fresh, {4: ("stop", 1)}, tmp_path)
     assert (results, failed) == ([units.block(number) for number in range(10)], {})
-    assert fresh.retried == ["a worker did not finish within 1 s in unit 4"]
+    assert fresh.retried == ["a worker did not finish within 2 s in unit 4"]
     (hung,) = before - set(fresh.pids)
     assert not Path(f"/proc/{hung}").exists()
 
@@ -261,6 +261,8 @@ def test_k5_workers_may_come_and_go_and_k8_those_of_another_version_are_refused(
     (tmp_path / "slow").touch()
     first = cluster.join("first")
     cluster.join("stranger", "0.0.1")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".groundshift-token-of-a-run-that-was-killed").touch()
 
     with DaskPool(cluster.address, 2, folder=tmp_path / "run", timeout_s=60) as pool:
         assert pool.workers == 1
@@ -268,7 +270,7 @@ def test_k5_workers_may_come_and_go_and_k8_those_of_another_version_are_refused(
 
         def plan() -> Iterator[tuple[int, str]]:
             """Units until two more have joined and the first is gone, and a few more."""
-            deadline, more = time.monotonic() + 60, 5
+            deadline, more = time.monotonic() + 150, 5
             for number in range(2000):
                 if number == 2:
                     cluster.join("second")
@@ -326,7 +328,7 @@ def test_no_scheduler_and_no_worker_are_told_apart(cluster: Cluster) -> None:
 
 
 def _asked(address: str) -> DaskPool:
-    return DaskPool(address, join_s=0.8)
+    return DaskPool(address, join_s=2.0)
 
 
 _RUN = """
@@ -361,7 +363,7 @@ def test_k4_u1_a_run_that_is_stopped_leaves_no_worker_and_goes_on_where_it_was(
         pids = process.stdout.readline().split()
         process.stdout.readline()
         process.send_signal(end)
-        process.communicate(timeout=20)
+        process.communicate(timeout=100)
     assert _gone([int(pid) for pid in pids])
     done = Journal(tmp_path).done
     assert 0 < len(done) < 24
@@ -377,7 +379,7 @@ def test_k4_u1_a_run_that_is_stopped_leaves_no_worker_and_goes_on_where_it_was(
 
 
 def _gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if not any(_alive(pid) for pid in pids):
             return True

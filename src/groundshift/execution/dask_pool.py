@@ -37,6 +37,7 @@ LOCAL = "local"
 
 _LOOK_S = 0.5
 """How often the scheduler is asked who is there."""
+_TOKEN = ".groundshift-token-"
 _SEEN_S = 5.0
 """A file may be seen on another machine a little later."""
 _DASK = {"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.client.scheduler-info-interval": "60s"}
@@ -247,9 +248,11 @@ class DaskPool(Crew):
         """Write a file by which a worker shows that it sees what this process sees."""
         if self._folder is None:
             return
-        path, text = self._folder / f".groundshift-{secrets.token_hex(8)}", secrets.token_hex(16)
+        path, text = self._folder / f"{_TOKEN}{secrets.token_hex(8)}", secrets.token_hex(16)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            for left in self._folder.glob(f"{_TOKEN}*"):  # by a run that was killed: a folder has one run at a time
+                left.unlink()
             path.write_text(text, "utf-8")
         except OSError as error:
             raise OutputError(f"cannot write to {self._folder}: {error.strerror or error}.") from error
