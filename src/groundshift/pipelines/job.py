@@ -96,8 +96,7 @@ class DetectSection(Section):
     """The statistics of no change and what counts as change."""
 
     method: Literal["cva", "irmad", "statistical", "network", "ensemble"] = "cva"
-    """Change vector analysis, or iteratively reweighted multivariate alteration detection; or change is what has a
-    probability of one half, by the statistics of the pair, by our network, or by both: PROBABILITY.tif."""
+    """cva, irmad; or, with PROBABILITY.tif, what has likely changed by the method statistical, network or ensemble."""
     network_weights: str | None = None
     """ONNX file that groundshift models train change wrote; none: the network that comes with groundshift."""
     normalization: Literal["full", "diag"] = "full"

@@ -36,6 +36,7 @@ GIVEN = {
     "--sample-pixels": ("5000", "normalise.sample_pixels", 5000),
     "--seed": ("7", "normalise.seed", 7),
     "--method": ("irmad", "detect.method", "irmad"),
+    "--network-weights": ("own.onnx", "detect.network_weights", "own.onnx"),
     "--normalization": ("diag", "detect.normalization", "diag"),
     "--estimator": ("textbook", "detect.estimator", "textbook"),
     "--stats-extent": ("aoi", "normalise.extent", "aoi"),

@@ -82,7 +82,10 @@ HEAD = '[input]\nbefore = "A"\nafter = "B"\n[output]\noutdir = "O"\n'
         (HEAD + "[detect]\nconfidence = 0.9999\n", ["detect.confidence is 0.9999: it is in percent"]),
         (HEAD + "[detect]\nconfidence = nan\n", ["detect.confidence is nan: it should be a finite number."]),
         (HEAD + "[input.scale]\nx = 1\n", ["input.scale is {'x': 1}: it should be a valid number."]),
-        (HEAD + '[detect]\nmethod = "irmd"\n', ["it should be 'cva' or 'irmad'; did you mean irmad?"]),
+        (
+            HEAD + '[detect]\nmethod = "irmd"\n',
+            ["'network' or 'ensemble'; did you mean irmad?"],
+        ),
         (HEAD + '[run]\nmemory = "much"\n', ["run.memory is 'much': it should be a size such as 2G or 800M."]),
         (HEAD + '[run]\nmemory = "2"\n', ["run.memory is '2': it should be a size such as 2G or 800M."]),
         ('[input]\nbefore = "A"\n', ["input.after is missing.", "output.outdir is missing."]),
