@@ -96,7 +96,7 @@ class DetectSection(Section):
     """The statistics of no change and what counts as change."""
 
     method: Literal["cva", "irmad", "statistical", "network", "ensemble"] = "cva"
-    """cva (vector analysis), irmad; or PROBABILITY.tif by statistical, network or ensemble: one half is change."""
+    """cva, irmad; or, with PROBABILITY.tif, what has likely changed by the method statistical, network or ensemble."""
     network_weights: str | None = None
     """ONNX file that groundshift models train change wrote; none: the network that comes with groundshift."""
     normalization: Literal["full", "diag"] = "full"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from groundshift.errors import UsageError
 from groundshift.pipelines.job import Bands, Classes, NormaliseSection, RunSection, Section
 from groundshift.pipelines.mosaic_job import MaskingSection, ScenesSection
 
 if TYPE_CHECKING:
     from groundshift.change.series import ConfirmOptions
+
+_MOST_DATES = 100
 
 
 class SeriesInputSection(ScenesSection):
@@ -74,18 +75,15 @@ class SeriesDetectSection(Section):
     @field_validator("confirm")
     @classmethod
     def _possible(cls, value: str) -> str:
-        from groundshift.change.series import ConfirmOptions
-
-        try:
-            ConfirmOptions(needed=_numbers(value)[0], of=_numbers(value)[1])
-        except UsageError as error:
-            raise ValueError(str(error)) from None
+        needed, of = _numbers(value)
+        if not 1 <= needed <= of <= _MOST_DATES:
+            raise ValueError(f"it is k/n, where 1 <= k <= n <= {_MOST_DATES}")
         return value
 
     @property
     def rule(self) -> ConfirmOptions:
         """When a change is seen, and when it is believed."""
-        from groundshift.change.series import ConfirmOptions
+        from groundshift.change.series import ConfirmOptions  # here, since it loads numpy, and a start must not
 
         needed, of = _numbers(self.confirm)
         return ConfirmOptions(threshold=self.threshold, needed=needed, of=of)

@@ -17,7 +17,16 @@ from rasterio.features import shapes
 from scipy.ndimage import label
 
 from groundshift.errors import GridError, InputError, MissingInputError, OutputError, UsageError
-from groundshift.io.vector import aoi_on, merge, pieces, polygonise, rasterise_mask, read_aoi, write_polygons
+from groundshift.io.vector import (
+    aoi_on,
+    merge,
+    merge_measured,
+    pieces,
+    polygonise,
+    rasterise_mask,
+    read_aoi,
+    write_polygons,
+)
 from groundshift.model.grid import Window, blocks
 
 UTM = GeoBox((200, 300), Affine(10, 0, 334000, 0, -10, 6252000), "EPSG:32756")
@@ -190,3 +199,25 @@ def test_regions_that_touch_no_border_of_their_block_are_merged_too() -> None:
     geometries, codes = polygonise(labels, Affine.identity())
     assert codes.tolist() == [3]
     assert geometries[0].equals(shapely.box(2, 1, 3, 2))
+
+
+def test_means_of_several_quantities_are_those_of_one_after_the_other_in_any_cut() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, (20, 15)).astype(np.int32) * 700
+    layers = [rng.random(labels.shape), rng.integers(0, 9, labels.shape)]
+    place = Affine(10, 0, 0, 0, -10, 0)
+
+    def measured(rows: int, measure: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        parts = []
+        for y in range(0, 20, rows):
+            cut = slice(y, y + rows)
+            own = [each[cut] for each in measure] if isinstance(measure, list) else measure[cut]  # type: ignore[index]
+            parts.append(pieces(labels[cut], Window(y, min(20, y + rows), 0, 15), 15, place, own))
+        return merge_measured(parts)
+
+    singles = [measured(20, layer.astype(float))[3] for layer in layers]
+    for rows in (20, 7):
+        _, code, _, mean = measured(rows, layers)
+        assert mean.shape == (2, len(code))
+        assert np.allclose(mean, singles)
+    assert set(code) == {700, 1400}
