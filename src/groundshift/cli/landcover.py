@@ -292,10 +292,10 @@ def _moved(found: Mapping[str, Any]) -> str:
 
 def _given(local: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, object]:
     """Options by dotted name, of the arguments of a command."""
-    from groundshift.pipelines.scene_series import listed
+    from groundshift.pipelines.select import expanded
 
     given: dict[str, object] = {key: local.get(key.partition(".")[2]) for key in flags}
-    given["input.scenes"] = listed(local["series"]) if local["series"] else None
+    given["input.scenes"] = expanded(local["series"]) if local["series"] else None
     given["input.verify"] = False if local["no_verify"] else None
     given["clouds.mask"] = local["clouds"]
     return given

@@ -117,14 +117,14 @@ def series(
 
     Started again with more dates it goes on where it was, and so does a run that was interrupted.
     """
-    from groundshift.pipelines.scene_series import listed
+    from groundshift.pipelines.select import expanded
 
     given: dict[str, object] = dict(locals())
     given |= {"classes": mask_classes, "mask": clouds, "shadows": shadows or None}
     given |= {"cloud_dilation_m": cloud_dilation, "shadow_dilation_m": shadow_dilation}
     given |= {"verify": False if no_verify else None, "animation": False if no_animation else None}
     values = {key: given[key.partition(".")[2]] for key in FLAGS if key not in ("normalise.method", "input.scenes")}
-    job = job_of({**values, "normalise.method": regression, "input.scenes": listed(scenes)})
+    job = job_of({**values, "normalise.method": regression, "input.scenes": expanded(scenes)})
     if save_config is not None:
         jobfile.save(job, save_config)
     execute(job, as_json=as_json, quiet=quiet)

@@ -20,7 +20,7 @@ class Card:
     bands: tuple[str, ...]
     """Names of the bands, in the order of the input's layers."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """How good the network was, by what it was measured on."""
+    """How good the network was, by what it was measured on; none where the card only names a benchmark."""
 
 
 def card_of(weights: Path) -> Path:
@@ -38,8 +38,11 @@ def read_card(weights: Path) -> Card:
     path = card_of(weights)
     try:
         text = json.loads(path.read_text("utf-8"))
+        figures = text.get("figures")
         return Card(
-            sha256=str(text["sha256"]), bands=tuple(map(str, text["bands"])), figures=dict(text.get("figures") or {})
+            sha256=str(text["sha256"]),
+            bands=tuple(map(str, text["bands"])),
+            figures=figures if isinstance(figures, dict) else {},
         )
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no model card; the weights need theirs beside them.") from error

@@ -97,8 +97,8 @@ def predict_landcover(
 
 
 def _listed(series: str | Path | Sequence[str | Path] | None) -> list[str] | None:
-    from groundshift.pipelines.scene_series import listed
+    from groundshift.pipelines.select import expanded
 
     if series is None:
         return None
-    return listed([str(each) for each in ([series] if isinstance(series, str | Path) else series)])
+    return expanded([str(each) for each in ([series] if isinstance(series, str | Path) else series)])

@@ -128,9 +128,9 @@ def detect_series(
         GroundshiftError: one sentence on what is wrong.
     """
     from groundshift.pipelines import series as pipeline
-    from groundshift.pipelines.scene_series import listed
+    from groundshift.pipelines.select import expanded
 
-    given = {"input.scenes": listed([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
+    given = {"input.scenes": expanded([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
     job = jobfile.make(SeriesJob, {**given, **dotted(options, SeriesJob)}, error=UsageError)
     return pipeline.run(job, progress)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,11 @@ from groundshift.execution.crew import Crew
 from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress
 from groundshift.io import opening
-from groundshift.io.stac import items_in
-from groundshift.pipelines import mosaic, mosaic_fit, mosaic_plan, patches, running
+from groundshift.pipelines import mosaic, mosaic_fit, mosaic_plan, running
 from groundshift.pipelines.landcover_features import SceneSeries, in_order
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import ComposeSection, MosaicJob, MosaicOutputSection, ScenesSection
 from groundshift.pipelines.running import WORK
-from groundshift.pipelines.select import expanded
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
@@ -75,18 +72,3 @@ def _fractions(state: Run) -> tuple[float, ...]:
         clear = seen.planes.read(seen.window.within(seen.window), 2 * seen.bands)
         shares.append(min(1.0, float(np.nansum(clear)) * state.step**2 / state.area_px))
     return tuple(shares)
-
-
-def listed(texts: Sequence[str]) -> list[str]:
-    """Scenes by their names: those of a list in its place, and all that lie in a folder of products or STAC items."""
-    found: list[str] = []
-    for text in expanded(texts):
-        folder = Path(text)
-        many = folder.is_dir() and folder.suffix.upper() != ".SAFE" and not patches.is_patch(text)
-        found += (_in_folder(folder) or [text]) if many else [text]
-    return found
-
-
-def _in_folder(folder: Path) -> list[str]:
-    products = sorted(str(entry) for entry in folder.iterdir() if entry.suffix.upper() in (".SAFE", ".ZIP"))
-    return products or [str(item.path) for item in items_in(folder)]

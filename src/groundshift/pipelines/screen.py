@@ -26,7 +26,7 @@ from groundshift.model.grid import crop, metres_per_unit, pixel_size_m, snapped,
 from groundshift.model.scene import OpenOptions
 from groundshift.model.scl import CLOUD, SHADOW, SceneClass
 from groundshift.pipelines import mosaic_plan
-from groundshift.pipelines.select import CELL_M
+from groundshift.pipelines.select import CELL_M, expanded
 from groundshift.report import contact, pictures
 from groundshift.report.contact import Card
 
@@ -97,7 +97,7 @@ def run(
     """Look at scenes from afar.
 
     Args:
-        scenes: as :func:`groundshift.io.previews.glance` takes them.
+        scenes: as :func:`groundshift.io.previews.glance` takes them, and folders of them.
         aoi: area of interest, WKT or path; None: each whole scene.
         dates: first and last day.
         folder: where to write contact sheet and tables; None: nowhere.
@@ -109,7 +109,7 @@ def run(
         NoDataError: no scene is left.
         GroundshiftError: as opening raises it.
     """
-    glances = [previews.glance(text, reading or OpenOptions(verify=False)) for text in dict.fromkeys(scenes)]
+    glances = [previews.glance(text, reading or OpenOptions(verify=False)) for text in expanded(scenes)]
     glances.sort(key=lambda each: mosaic_plan.newest_first(each.scene))
     reasons = [(each.scene.name, mosaic_plan.off_days(each.scene, dates)) for each in glances]
     kept = [each for each, (_, reason) in zip(glances, reasons, strict=True) if not reason]

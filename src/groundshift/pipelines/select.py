@@ -27,6 +27,7 @@ from groundshift.errors import CloudWarning, ConfigError, GroundshiftWarning, No
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import opening, previews, vector
 from groundshift.io.atomic import write_text
+from groundshift.io.stac import items_in
 from groundshift.model.grid import Window, pixel_size_m
 from groundshift.model.scene import OpenOptions, Reader
 from groundshift.model.scl import SceneClass
@@ -97,7 +98,7 @@ def run(
     """Choose scenes.
 
     Args:
-        scenes: candidates, as :func:`groundshift.io.opening.open_scene` takes them.
+        scenes: candidates, as :func:`groundshift.io.opening.open_scene` takes them, and folders of them.
         job: of the mosaic that they are for: area, dates, bands, classes that are masked.
         options: of the choice.
         progress: told of each scene that was looked at.
@@ -109,7 +110,7 @@ def run(
         GroundshiftError: as opening and planning raise it.
     """
     progress = progress or Silent()
-    readers = [opening.open_scene(text, OpenOptions(verify=job.input.verify)) for text in dict.fromkeys(scenes)]
+    readers = [opening.open_scene(text, OpenOptions(verify=job.input.verify)) for text in expanded(scenes)]
     look = _look(mosaic_plan.make(readers, job), job)
     layers = look.plan.layers
     rows, haze, warnings = [], [], []
@@ -260,14 +261,28 @@ def _covered(look: Look, masks: Sequence[RealMask]) -> float:
 def expanded(texts: Sequence[str]) -> list[str]:
     """Scenes by their names, with those of a list (``scenes.json``) in its place, but for its optional ones.
 
+    So are all that lie in a folder of products, or of STAC items; items may lie in folders of their own within it, as
+    catalogs are written. A folder that is one scene stays as it is.
+
     Raises:
         ConfigError: a list that cannot be read.
     """
     found: list[str] = []
     for text in texts:
-        listed = _list_in(Path(text)) if text.lower().endswith(".json") else None
+        path = Path(text)
+        listed = _list_in(path) if text.lower().endswith(".json") else _in_folder(path) if path.is_dir() else None
         found += [text] if listed is None else listed
     return list(dict.fromkeys(found))
+
+
+def _in_folder(folder: Path) -> list[str] | None:
+    """Scenes of a folder, None where it holds no product and no item."""
+    if folder.suffix.upper() == ".SAFE":
+        return None
+    entries = sorted(folder.iterdir())
+    products = [str(entry) for entry in entries if entry.suffix.upper() in (".SAFE", ".ZIP")]
+    items = items_in(folder) or [item for entry in entries if entry.is_dir() for item in items_in(entry)]
+    return products or [str(item.path) for item in items if item.local] or None
 
 
 def _list_in(path: Path) -> list[str] | None:
