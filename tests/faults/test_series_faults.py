@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         corner = options.pop("corner", (300_000, 6_300_000))
         return write_safe(Ground(day, scl), folder, bands=bands, sensing_time=time, corner=corner, **options)
 
-    return {"one": write(5), "two": write(10), "cloud": write(15, 9), "cloud2": write(20, 9),
+    return {"one": write(5), "two": write(10), "three": write(13), "cloud": write(15, 9), "cloud2": write(20, 9),
             "bare": write(25, bands="B02,B03,B04"), "crossed": write(12, relative_orbit=73),
             "far": write(11, corner=(330_000, 6_300_000), tile="56HLH")}  # fmt: skip
 
@@ -127,3 +128,28 @@ def test_a_pair_without_enough_to_fit_is_skipped_and_listed(
     told = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert told["result"]["fields"][0]["pairs"][0]["reason"] == pair["reason"]
     assert not list((tmp_path / "out").glob("PROBABILITY*"))
+
+
+def test_a_scene_that_cannot_be_read_is_lost_until_it_is_mended(
+    products: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Path(shutil.copytree(products["two"], tmp_path / products["two"].name))
+    band = next(broken.glob("GRANULE/*/IMG_DATA/**/*_B04_10m.jp2"))
+    whole = band.read_bytes()
+    band.write_bytes(whole[:-100])
+    scenes = [str(products["one"]), str(broken), str(products["three"])]
+    arguments = ["series", *scenes, "--outdir", str(tmp_path / "out"), "--json", "--no-animation", "--resume"]
+    for _ in range(2):
+        assert guarded(_groundshift, arguments, "groundshift") == 70
+        told = capsys.readouterr()
+        assert "1 scene could not be read, the rest is done" in told.err
+        assert band.name in told.err
+        found = json.loads(told.out)
+        assert [pair["file"] for pair in found["fields"][0]["pairs"]] == ["PROBABILITY_20210305_20210313.tif"]
+        assert [scene["lost"] for scene in found["skipped"]] == [True]
+    band.write_bytes(whole)
+    assert guarded(_groundshift, arguments, "groundshift") == 0
+    pairs = json.loads(capsys.readouterr().out)["fields"][0]["pairs"]
+    assert [(pair["before"], pair["after"]) for pair in pairs] == [("20210305", "20210310"), ("20210310", "20210313")]
+    band.write_bytes(whole[:-100])
+    assert guarded(_groundshift, [*arguments, "--strict", "--force"], "groundshift") == 65

@@ -10,7 +10,7 @@ import typer
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
 from groundshift.cli.layout import Debug, Json, Quiet, Resume, Save, examples
 from groundshift.cli.options import explained
-from groundshift.errors import UsageError
+from groundshift.errors import PartialError, UsageError
 from groundshift.execution.progress import progress
 from groundshift.pipelines import jobfile
 from groundshift.pipelines.series_job import SeriesJob
@@ -145,6 +145,9 @@ def execute(job: SeriesJob, *, as_json: bool, quiet: bool) -> None:
         print_json(result.summary)
     elif not quiet:
         _print(result.summary)
+    if lost := [scene for scene in result.summary["skipped"] if scene["lost"]]:
+        named = "; ".join(scene["reason"] for scene in lost)
+        raise PartialError(f"{len(lost)} scene{'s' * (len(lost) > 1)} could not be read, the rest is done: {named}")
 
 
 def _print(summary: Mapping[str, Any]) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from groundshift.errors import CloudWarning, GroundshiftWarning, NoDataError
+from groundshift.errors import CloudWarning, GroundshiftWarning, MissingInputError, NoDataError, ProductError
 from groundshift.execution import lock
 from groundshift.execution.backend import open_pool
-from groundshift.execution.crew import Crew
+from groundshift.execution.crew import Crew, WorkerDied
 from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import opening
@@ -223,9 +223,9 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
         if record is not None:
             judged = series_scenes.from_json(record)
         else:
-            judged, seen = series_scenes.judge(state, view, reader, work / chain)
+            judged, seen = _judged(state, view, reader, work / chain)
             if not judged.usable:
-                shutil.rmtree(work / chain)
+                shutil.rmtree(work / chain, ignore_errors=True)
             journal.add(json.dumps(["scene", chain, asdict(judged)]))
         found.judged.append(judged)
         if not judged.usable:
@@ -244,6 +244,22 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
     if last is not None:
         shutil.rmtree(last.folder, ignore_errors=True)
     return found
+
+
+def _judged(state: Run, view: FieldOfView, reader: Reader, folder: Path) -> tuple[Judged, Seen | None]:
+    """What there is of a scene; one that cannot be read is lost, and the others go on.
+
+    It stays lost until its files are others. A worker that died may have died of something else: that ends the run,
+    which the next one takes up.
+    """
+    try:
+        return series_scenes.judge(state, view, reader, folder)
+    except WorkerDied:
+        raise
+    except (ProductError, MissingInputError) as error:
+        if state.job.run.strict:
+            raise
+        return Judged(usable=False, lost=True, reason=str(error)), None
 
 
 def _identity(state: Run, view: FieldOfView) -> str:

@@ -204,7 +204,7 @@ def _around(alert: Alert, geobox: GeoBox) -> GeoBox:
 def _provenance(state: Run, left: list[_Left], begin: float) -> dict[str, Any]:
     fields = [_field_summary(state, found, each) for found, each in zip(state.followed, left, strict=True)]
     skipped = [
-        {"date": date, "name": reader.scene.name, "reason": judged.reason}
+        {"date": date, "name": reader.scene.name, "reason": judged.reason, "lost": judged.lost}
         for found in state.followed
         for date, reader, judged in zip(found.view.dates, found.view.readers, found.judged, strict=True)
         if not judged.usable

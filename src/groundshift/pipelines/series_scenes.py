@@ -54,6 +54,8 @@ class Judged:
     data_percent: float = 0.0
     """Of the area, where it holds data."""
     checked: tuple[Checked, ...] = ()
+    lost: bool = False
+    """It could not be read."""
 
 
 def judge(state: Run, field: FieldOfView, reader: Reader, folder: Path) -> tuple[Judged, Seen | None]:
