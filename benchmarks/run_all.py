@@ -38,6 +38,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "full_tile": ("--sizes", SMALL, "--runs", "1"),
     "composites": ("--quick",),
     "mosaic_memory": ("--size", SMALL, "--scenes", "8,34"),
+    "dask_scaling": ("--quick",),
+    "constants": ("--tries", "1"),
     "textures": ("--quick",),
     "sharpening": (),
     "gap_filling": ("--size", "300"),

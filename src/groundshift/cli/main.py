@@ -9,7 +9,8 @@ code      means
 64        a job file that does not parse or fit
 65        data that cannot be used
 66        a file that is not there
-69        doctor: something that is needed is missing
+69        a service does not answer; doctor: something that is needed is missing
+70        some of it could not be done, the rest is complete
 73        results cannot be written
 75        another run holds the output folder: try later
 130       interrupted
