@@ -214,6 +214,10 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
     chains = _chains(state, view)
     journal = _journal(work, chains, folder)
     records = _records(journal)
+    if not journal.done:
+        rows, columns = view.geobox.shape
+        # two scenes, two versions of what is known, the maps
+        state.check_space(int(rows) * int(columns) * (8 * len(state.job.grid.bands) + 80))
     with writing(work):
         (work / "track").mkdir(exist_ok=True)
     found = Followed(view=view, folder=folder, track=work / "track")

@@ -51,7 +51,7 @@ class SeriesNormaliseSection(NormaliseSection):
 
     sample_pixels: Annotated[int, Field(ge=1000, le=50_000_000)] = 1_000_000
     """Pixels that the statistics of a pair are fitted on, at most."""
-    extent: Literal["full", "aoi"] = "aoi"
+    extent: Literal["aoi"] = "aoi"
     """Where they lie: only in the area of interest, since nothing else is read."""
 
 
