@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from groundshift.clouds.masker import Probabilities, all_of
 from groundshift.errors import InputError
@@ -21,6 +22,8 @@ _COARSEST = 16
 """Pixels of the input that a pixel of the network's coarsest grid spans."""
 _TILE = 512
 _BRIGHTEST = 1.6
+_REACH = 3
+"""Pixels between one beside no data and the one that speaks for it, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,7 @@ class UNet:
         out = np.zeros((len(CLASSES), *valid.shape), np.float32)
         for tile in tiles(valid.shape, _TILE, self.halo_px):
             if valid[tile.keep].any():
-                found = self._run(reflectance[:, *tile.read], bands, valid[tile.read])
+                found = _inwards(self._run(reflectance[:, *tile.read], bands, valid[tile.read]), valid[tile.read])
                 out[:, *tile.keep] = np.where(valid[tile.keep], found[:, *tile.inner], 0)
         return out
 
@@ -88,6 +91,20 @@ class UNet:
             present[0, place] = 1
         pixels[0, -1, :rows, :columns] = seen
         return network.run({"pixels": pixels, "present": present})[0, 1:, :rows, :columns]
+
+
+def _inwards(probabilities: Probabilities, valid: NDArray[np.bool_]) -> Probabilities:
+    """Beside no data, what is said of the nearest pixel that has data all around.
+
+    The edge of an image often holds part of a pixel only, which looks like a cloud or its shadow.
+    """
+    inner = ndimage.binary_erosion(valid, np.ones((3, 3), bool), border_value=True)
+    if not inner.any() or (rim := valid & ~inner).sum() == 0:
+        return probabilities
+    distance, (rows, columns) = ndimage.distance_transform_edt(~inner, return_indices=True)
+    rim &= distance <= _REACH
+    probabilities[:, rim] = probabilities[:, rows[rim], columns[rim]]
+    return probabilities
 
 
 def stretch(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
