@@ -20,7 +20,7 @@ from groundshift.pipelines import fitting, pair_model
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import DetectSection, KindsSection, NormaliseSection
 from groundshift.pipelines.pair_model import Method, PairModel
-from groundshift.pipelines.series_step import ROWS
+from groundshift.pipelines.series_step import COLUMNS, ROWS
 
 BANDS = ("B02", "B03", "B04", "B08")
 SIDE = 2048
@@ -77,13 +77,13 @@ def fit(folder: Path, method: Method) -> tuple[PairModel, float]:
     sample = [_block(folder, Window(y, y + 256, x, x + 512)) for y in (0, side // 2) for x in (0, side // 2)]
     detect = DetectSection()
     fitted = fitting.fit(sample, BANDS, 10.0, detect, NormaliseSection(), KindsSection())
-    return pair_model.make(fitted, sample, BANDS, method), time.process_time() - begin
+    return pair_model.make(fitted, sample, BANDS, method, compared_px=side * side), time.process_time() - begin
 
 
 def units(folder: Path, model: PairModel, times: int = 1) -> Iterator[Unit]:
     """The units of the pair, over and over."""
     side = np.load(folder / "before.npy", mmap_mode="r").shape[1]
-    windows: Sequence[Window] = list(blocks((side, side), ROWS))
+    windows: Sequence[Window] = list(blocks((side, side), ROWS, COLUMNS))
     for number in range(times * len(windows)):
         yield Unit(folder=folder, model=model, window=windows[number % len(windows)], number=number)
 

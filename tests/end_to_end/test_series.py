@@ -195,7 +195,9 @@ def test_a_run_that_was_interrupted_goes_on_in_any_cut_of_the_image(
 ) -> None:
     for module in (series, series_alerts, series_rasters, series_step):
         monkeypatch.setattr(module, "ROWS", 32)
-    done: list[tuple[str, int]] = []
+    for module in (series, series_rasters, series_step):
+        monkeypatch.setattr(module, "COLUMNS", 96)
+    done: list[tuple[str, int, int]] = []
     ours = series_step.run
 
     def stops(left: int) -> Callable[[Any], Any]:
@@ -203,7 +205,7 @@ def test_a_run_that_was_interrupted_goes_on_in_any_cut_of_the_image(
             if len(done) == left:
                 raise KeyboardInterrupt
             found = ours(step)
-            done.append((step.chain, step.window.y0))
+            done.append((step.chain, step.window.y0, step.window.x0))
             return found
 
         return run

@@ -16,7 +16,7 @@ from groundshift.errors import InputError, MissingInputError, UsageError
 from groundshift.execution.simulation import Fleet, Played, play
 from groundshift.model.bands import BANDS
 from groundshift.pipelines.pair_model import METHODS, Method
-from groundshift.pipelines.series_step import ROWS
+from groundshift.pipelines.series_step import COLUMNS, ROWS
 
 COSTS = Path(__file__).with_name("costs.json")
 """What things cost, each with its origin; ``benchmarks/constants.py`` measures and writes it."""
@@ -217,6 +217,6 @@ def _fetching_days(job: EstimateJob, nbytes: float) -> float:
 
 
 def _played(job: EstimateJob, views: int, dates: float, seconds_a_product: float) -> Played:
-    rows = math.ceil(SIDE_PX / ROWS)
+    blocks = math.ceil(SIDE_PX / ROWS) * math.ceil(SIDE_PX / COLUMNS)
     fleet = Fleet(workers=job.workers, **job.fleet)  # type: ignore[arg-type]
-    return play(views * rows, max(1, round(dates)), seconds_a_product / rows, fleet)
+    return play(views * blocks, max(1, round(dates)), seconds_a_product / blocks, fleet)

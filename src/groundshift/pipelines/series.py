@@ -47,7 +47,7 @@ from groundshift.pipelines.running import Running
 from groundshift.pipelines.series_job import SeriesJob
 from groundshift.pipelines.series_plan import FieldOfView, SeriesPlan
 from groundshift.pipelines.series_scenes import Judged, Seen
-from groundshift.pipelines.series_step import ROWS, Step, StepFacts
+from groundshift.pipelines.series_step import COLUMNS, ROWS, Step, StepFacts
 
 STATE = ".groundshift-series"
 """Folder within that of the results, that holds what is known of the pixels after the last date."""
@@ -354,7 +354,7 @@ def _steps(state: Run, found: Followed, last: _Date | None, date: _Date, **more:
             earlier="" if last is None else last.chain,
             **{"model": None, "out": None, **more},
         )
-        for window in blocks((int(rows), int(columns)), ROWS)
+        for window in blocks((int(rows), int(columns)), ROWS, COLUMNS)
     ]
 
 
@@ -384,14 +384,15 @@ def _compare(state: Run, found: Followed, last: _Date, date: _Date, journal: Jou
         state.pool.run(series_step.run, _steps(state, found, last, date), describe=str)
         return replace(pair, reason=reason)
     units = [json.loads(line) for line in journal.done if line.startswith(f'["unit", "{date.chain}"')]
-    facts = {unit[0]: StepFacts(unit[0], unit[1], unit[2], tuple(unit[3])) for _, _, unit in units}
+    facts = {(unit[0], unit[1]): StepFacts(unit[0], unit[1], unit[2], unit[3], tuple(unit[4])) for _, _, unit in units}
     path = date.folder / "probability.bin"
     out = Planes.open(path) if facts else Planes.create(path, (1, *seen[0].usable.shape[1:]), "float32")
-    todo = [step for step in _steps(state, found, last, date, model=model, out=out) if step.window.y0 not in facts]
+    steps = _steps(state, found, last, date, model=model, out=out)
+    todo = [step for step in steps if (step.window.y0, step.window.x0) not in facts]
     with state.stage("compare", len(todo)) as advance:
 
         def finished(done: StepFacts) -> None:
-            facts[done.y0] = done
+            facts[done.y0, done.x0] = done
             journal.add(json.dumps(["unit", date.chain, astuple(done)]))
             advance(1)
 

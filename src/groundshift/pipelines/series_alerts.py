@@ -69,7 +69,7 @@ class _Rows:
 
 def outline(work: _Rows) -> Pieces:
     """The regions of some rows. A task for a worker."""
-    track = series_step.load(work.track, work.window, work.chain)
+    track = series_step.load(work.track, work.window, work.chain, reference=False)
     changed = (track.status > NONE) & (track.first >= _EARLIEST)
     labels = np.where(changed, track.first.astype(np.int32) * _CODES + track.status, 0)
     measures: list[NDArray[Any]] = [track.confidence, track.confirmations, track.seen]

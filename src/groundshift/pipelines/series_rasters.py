@@ -17,7 +17,7 @@ from groundshift.model.grid import Window, blocks
 from groundshift.model.legend import NO_DATA
 from groundshift.pipelines import export, series_plan, series_step
 from groundshift.pipelines.export import Export, Raster
-from groundshift.pipelines.series_step import ROWS
+from groundshift.pipelines.series_step import COLUMNS, ROWS
 from groundshift.report import pictures
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class _Rows:
 
 def lay_out(work: _Rows) -> dict[str, int]:
     """Write some rows to the planes of the rasters; returns counts of pixels. A task for a worker."""
-    track = series_step.load(work.track, work.window, work.chain)
+    track = series_step.load(work.track, work.window, work.chain, reference=False)
     compared = np.isfinite(track.maximum)
     for band, days in enumerate((track.first, track.before)):
         work.days.write(work.window, np.where(compared, written(days), UNKNOWN), band)
@@ -177,7 +177,7 @@ def write_series(state: Run, found: Followed) -> tuple[dict[str, tuple[Path, str
         ),
     ]
     planes = [raster.planes for raster in rasters]
-    rows = [_Rows(found.track, found.chain, window, *planes) for window in blocks(shape, ROWS)]
+    rows = [_Rows(found.track, found.chain, window, *planes) for window in blocks(shape, ROWS, COLUMNS)]
     counts = state.pool.run(lay_out, rows, describe=str)
     files: dict[str, Any] = {raster.name: (_put(state, found, raster), raster.title) for raster in rasters}
     picture(planes[2], found.folder / "max_probability.png")

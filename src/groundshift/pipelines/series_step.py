@@ -1,13 +1,15 @@
-"""The unit of work of a series: some rows of one pair. Probability of change, and what is known of each pixel so far.
+"""The unit of work of a series: a block of one pair. Probability of change, and what is known of each pixel so far.
 
-A unit reads what the unit of the pair before left of the same rows, and leaves its own beside it: done twice, it
+A unit reads what the unit of the pair before left of the same block, and leaves its own beside it: done twice, it
 leaves the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from groundshift.pipelines.pair_model import PairModel
 
 ROWS = 512
 """Rows of a unit: always the same, since a network sees a little of how an image is cut."""
+COLUMNS = 1024
+"""Of a unit, likewise."""
 BINS = 20
 """Of the histogram of probabilities."""
 _STEP, _ZERO = 1e-4, 1000
@@ -33,7 +37,7 @@ _SAME = 2 * _STEP
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Some rows of one date, against the date before."""
+    """A block of one date, against the date before."""
 
     chain: str
     """Of the series up to this date."""
@@ -62,6 +66,7 @@ class StepFacts:
     """What a unit says, beside what it wrote."""
 
     y0: int
+    x0: int
     compared: int
     changed: int
     counts: tuple[int, ...]
@@ -72,8 +77,8 @@ def run(step: Step) -> StepFacts:
     """Do one unit. A task for a worker."""
     image, usable, _ = step.after.read(step.window)
     if step.before is None:
-        _save(series.begin(image, usable, step.day), track_file(step.track, step.window, step.chain))
-        return StepFacts(step.window.y0, 0, 0, (0,) * BINS)
+        _save(series.begin(image, usable, step.day), track_file(step.track, step.window.y0, step.window.x0, step.chain))
+        return StepFacts(step.window.y0, step.window.x0, 0, 0, (0,) * BINS)
     track = load(step.track, step.window, step.earlier)
     pair = np.full(usable.shape, np.nan, np.float32)
     since = pair
@@ -88,11 +93,11 @@ def run(step: Step) -> StepFacts:
     if step.out is not None:
         step.out.write(step.window, pair, 0)
     track = series.advance(track, since, image, usable, kind, step.day, step.rule)
-    _save(track, track_file(step.track, step.window, step.chain))
+    _save(track, track_file(step.track, step.window.y0, step.window.x0, step.chain))
     found = pair[np.isfinite(pair)]
     counts = np.bincount(np.minimum((found * BINS).astype(np.intp), BINS - 1), minlength=BINS)
     changed = int((found >= step.rule.threshold).sum())
-    return StepFacts(step.window.y0, len(found), changed, tuple(counts.tolist()))
+    return StepFacts(step.window.y0, step.window.x0, len(found), changed, tuple(counts.tolist()))
 
 
 def _compare(step: Step, model: PairModel, track: Track) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -113,36 +118,43 @@ def _compare(step: Step, model: PairModel, track: Track) -> tuple[NDArray[np.flo
     differs = other & ~same & clear
     if not differs.any():
         return pair, np.where(other, pair, np.float32(np.nan))
-    reference, known = _references(step, padded)
+    stored = _stored(step.track, padded, step.earlier, ("reference", "reference_day"))
+    reference, known = _reflectance(stored["reference"]), stored["reference_day"] > 0
     since = round_mantissa(model.probability(Block(reference, after, known & usable_after), inner))
     return pair, np.where(differs, since, np.where(other, pair, np.float32(np.nan)))
-
-
-def _references(step: Step, padded: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The references (p, y, x) of a window, from the units that hold its rows, and where there are any."""
-    parts = []
-    for y0 in range(padded.y0 // ROWS * ROWS, padded.y1, ROWS):
-        y1 = min(y0 + ROWS, step.after.dn.shape[1])
-        window = Window(y0, y1, 0, padded.x1)
-        rows = slice(max(padded.y0, y0) - y0, min(padded.y1, y1) - y0)
-        with np.load(track_file(step.track, window, step.earlier), allow_pickle=False) as stored:
-            parts.append((_reflectance(stored["reference"][:, rows]), stored["reference_day"][rows] > 0))
-    return np.concatenate([part for part, _ in parts], axis=1), np.concatenate([known for _, known in parts])
 
 
 # ---- what is known of each pixel, in files --------------------------------------------------------------------------
 
 
-def track_file(folder: Path, window: Window, chain: str) -> Path:
-    """Where what is known of some rows lies, after the dates of a chain."""
-    return folder / f"{window.y0:06d}-{chain}.npz"
+def track_file(folder: Path, y0: int, x0: int, chain: str) -> Path:
+    """Where what is known of the block that begins there lies, after the dates of a chain."""
+    return folder / f"{y0:06d}-{x0:06d}-{chain}.npz"
 
 
-def load(folder: Path, window: Window, chain: str) -> Track:
-    """What is known of some rows."""
-    with np.load(track_file(folder, window, chain), allow_pickle=False) as stored:
-        values = {field.name: stored[field.name] for field in fields(Track)}
-    return Track(**values | {"reference": _reflectance(values["reference"])})
+def load(folder: Path, window: Window, chain: str, *, reference: bool = True) -> Track:
+    """What is known of a window, whichever blocks hold it; without the reference, if none is asked for (0 bands)."""
+    names = [field.name for field in fields(Track) if reference or field.name != "reference"]
+    values = _stored(folder, window, chain, names)
+    kept = values.get("reference", np.empty((0, *window.shape), np.uint16))
+    return Track(**values | {"reference": _reflectance(kept)})
+
+
+def _stored(folder: Path, window: Window, chain: str, names: Sequence[str]) -> dict[str, Any]:
+    """Some of it (..., y, x), as it is stored."""
+    rows = []
+    for y0 in range(window.y0 // ROWS * ROWS, window.y1, ROWS):
+        row = []
+        for x0 in range(window.x0 // COLUMNS * COLUMNS, window.x1, COLUMNS):
+            part = (
+                slice(max(window.y0 - y0, 0), min(window.y1 - y0, ROWS)),
+                slice(max(window.x0 - x0, 0), min(window.x1 - x0, COLUMNS)),
+            )
+            with np.load(track_file(folder, y0, x0, chain), allow_pickle=False) as stored:
+                row.append([stored[name][..., *part] for name in names])
+        rows.append([np.concatenate(each, axis=-1) for each in zip(*row, strict=True)])
+    whole = (np.concatenate(each, axis=-2) for each in zip(*rows, strict=True))
+    return dict(zip(names, whole, strict=True))
 
 
 def _save(track: Track, path: Path) -> None:
