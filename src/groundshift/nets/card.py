@@ -38,12 +38,9 @@ def read_card(weights: Path) -> Card:
     path = card_of(weights)
     try:
         text = json.loads(path.read_text("utf-8"))
+        checksum, bands = str(text["sha256"]), tuple(map(str, text["bands"]))
         figures = text.get("figures")
-        return Card(
-            sha256=str(text["sha256"]),
-            bands=tuple(map(str, text["bands"])),
-            figures=figures if isinstance(figures, dict) else {},
-        )
+        return Card(sha256=checksum, bands=bands, figures=figures if isinstance(figures, dict) else {})
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no model card; the weights need theirs beside them.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -35,20 +35,23 @@ def load(modules: Sequence[str]) -> list[dict[str, str]]:
         MissingInputError: there is no such file.
         ConfigError: it cannot be run.
     """
-    known = [{"file": Path(text).name, "sha256": digest(text)} for text in modules]
-    for text, fact in zip(modules, known, strict=True):
+    known = []
+    for text in modules:
+        source = _source(text)
+        fact = {"file": Path(text).name, "sha256": hashlib.sha256(source).hexdigest()}
+        known.append(fact)
         path = Path(text).resolve()
         # A file that was changed is run again, in a notebook as well.
         name = f"groundshift_steps_{path.stem}_{fact['sha256'][:16]}_{path.parent}"
         if name in sys.modules:
             continue
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
+        if path.suffix != ".py":
             raise ConfigError(f"{text}: is no Python file: steps are functions in one.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        module = sys.modules[name] = ModuleType(name)
+        module.__file__ = str(path)
         try:
-            spec.loader.exec_module(module)
+            # These very bytes are run: what an import finds compiled may be of another version of the file.
+            exec(compile(source, path, "exec"), vars(module))
         except Exception as error:
             del sys.modules[name]
             raise ConfigError(f"{text}: its steps cannot be loaded: {type(error).__name__}: {error}.") from error
@@ -61,8 +64,12 @@ def digest(text: str) -> str:
     Raises:
         MissingInputError: there is no such file.
     """
+    return hashlib.sha256(_source(text)).hexdigest()
+
+
+def _source(text: str) -> bytes:
     try:
-        return hashlib.sha256(Path(text).read_bytes()).hexdigest()
+        return Path(text).read_bytes()
     except OSError as error:
         raise MissingInputError(f"there is no file of steps {text} that can be read ({error.strerror}).") from error
 

@@ -48,7 +48,7 @@ def test_every_figure_follows_from_the_constants() -> None:
     found = run(JOB)
     products, pairs, mpx = 1460, 1440, 10_980**2 / 1e6
     assert (found["tiles"], found["fields_of_view"], found["products"], found["pairs"]) == (10, 20, products, pairs)
-    assert found["units"] == 20 * 22 * 73
+    assert found["units"] == 20 * (22 * 11) * 73
     assert found["read_tb"] == pytest.approx(products * 4.25 * mpx / 1e6)
     assert found["read_whole_products_tb"] == pytest.approx(products / 1e3)
     assert found["written_tb"] == pytest.approx((pairs + 5 * 20) * mpx * 2 / 1e6)
