@@ -23,15 +23,15 @@ class Fleet:
     workers: int
     spread: float = 0.25
     """Of the time that a unit takes: its standard deviation, as a share of its mean."""
-    lost: float = 0.005
+    lost: float = 0.0005
     """Share of attempts at which the worker is lost: preempted, killed for want of memory, a machine that broke."""
-    hung: float = 0.0002
+    hung: float = 0.00002
     """Share of attempts that hang until the timeout."""
     timeout: float = 10.0
     """After how many times the time of a unit a worker counts as hung."""
     restart_s: float = 20.0
     """Until there is another worker in place of one that was lost."""
-    bad: float = 0.0005
+    bad: float = 0.00005
     """Share of units that fail whatever is done: a broken product."""
     attempts: int = ATTEMPTS
     """How often a unit is tried."""
