@@ -41,6 +41,9 @@ THRESHOLD = 0.5
 SCORES = ("AUROC", "AP", "F1", "precision", "recall", "Brier", "ECE")
 BAND_IDS = [1, 2, 3, 7]
 METHODS = ("network", "statistical", "ensemble", "robust CVA", "textbook CVA", "IR-MAD")
+DERIVED = ("bushfire", "oscd-bercy")
+"""Whose truth is derived from the pair itself, or is of one kind of change only."""
+POOLED = "held-out pairs with changes that were planted or generated"
 Floats = NDArray[np.float32]
 
 
@@ -162,6 +165,21 @@ def scored(truth: Mask, answer: Answer, valid: Mask) -> list[float | None]:
     return [*row, float(((score - there) ** 2).mean()), calibration_error(curve)]
 
 
+def pooled(seen: Sequence[tuple[Floats, Mask]]) -> dict[str, object]:
+    """Brier score, calibration error and reliability of the probabilities of all pairs whose changes are known."""
+    score, there = (np.concatenate(each) for each in zip(*seen, strict=True))
+    curve = reliability(np.stack([1 - score, score], axis=1).astype(np.float64), there.astype(int), of=1)
+    bins = {"confidence": curve.confidence, "accuracy": curve.accuracy, "count": curve.count}
+    values = {
+        name: [None if np.isnan(x) else round(float(x), 5) for x in each.astype(float)] for name, each in bins.items()
+    }
+    return {
+        "brier": round(float(((score - there) ** 2).mean()), 5),
+        "ece": round(calibration_error(curve), 5),
+        "reliability": values,
+    }
+
+
 def average_precision(score: Floats, truth: Mask) -> float:
     """Area under precision over recall, by steps."""
     order = np.argsort(-score, kind="stable")
@@ -174,8 +192,13 @@ def average_precision(score: Floats, truth: Mask) -> float:
 def accuracy(quick: bool, methods: Sequence[str], *, picture: bool) -> dict[str, object]:
     """A table a set of pairs; draws of one set are averaged."""
     found: dict[str, dict[str, list[list[float | None]]]] = {}
+    seen: dict[str, list[tuple[Floats, Mask]]] = {}
     for case in cases(quick):
         each = answers(case.pair, methods)
+        for method in methods:
+            if each[method].probable and case.name not in DERIVED:
+                valid = case.pair.valid
+                seen.setdefault(method, []).append((each[method].score[valid], case.truth[valid]))
         rows = found.setdefault(case.name, {method: [] for method in methods})
         for method in methods:
             rows[method].append(scored(case.truth, each[method], case.pair.valid))
@@ -188,7 +211,7 @@ def accuracy(quick: bool, methods: Sequence[str], *, picture: bool) -> dict[str,
         title = f"{name} ({draws} draws)" if draws > 1 else name
         table(title, ["method", *SCORES], [[method, *means[method]] for method in methods])
         told[name] = {method: dict(zip(SCORES, means[method], strict=True)) for method in methods}
-    return told
+    return told | {POOLED: {method: pooled(each) for method, each in seen.items()}}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 import groundshift
+from groundshift.change.network import ChangeNet
 from groundshift.io import manifest, stac_item
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
@@ -331,18 +332,23 @@ def _report(state: Run, left: list[_Left], summary: dict[str, Any], files: Seque
 
 
 def _calibration(state: Run) -> Calibration | None:
-    """What the card of the network says of its probabilities, where a network was asked and its card says it."""
+    """What the card of the network says of the probabilities of the method, or of a network of one's own."""
     detect = state.job.detect
     network = pair_model.network_of(detect.method, detect.network_weights)
-    if network is None:
-        return None
-    for where, told in read_card(network.weights).figures.items():
+    figures = read_card((network or ChangeNet()).weights).figures
+    for where, methods in (figures.get("calibration") or {}).items():
+        if told := methods.get(detect.method):
+            bins = zip(*(told["reliability"][key] for key in ("confidence", "accuracy", "count")), strict=True)
+            points = tuple((_number(one), _number(other), _number(count)) for one, other, count in bins)
+            return Calibration(where=where, brier=told["brier"], ece=told["ece"], curve=points)
+    for where, told in figures.items() if network is not None else ():
         if isinstance(told, Mapping) and "brier" in told:
-            curve = told.get("reliability") or {}
-            bins = zip(*(curve.get(key, ()) for key in ("confidence", "accuracy", "count")), strict=True)
-            points = tuple(tuple(np.nan if value is None else float(value) for value in each) for each in bins)
-            return Calibration(where=where, brier=float(told["brier"]), ece=told.get("ece"), curve=points)  # type: ignore[arg-type]
+            return Calibration(where=where, brier=float(told["brier"]), ece=None)
     return None
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _pair_row(found: Followed, pair: Pair) -> PairRow:
