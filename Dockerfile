@@ -12,7 +12,7 @@ RUN /opt/groundshift/bin/python -m pip install --no-cache-dir dist/*.whl
 
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title="groundshift" \
-      org.opencontainers.image.description="What changed between two Sentinel-2 images, with the evidence" \
+      org.opencontainers.image.description="Sentinel-2 images turned into change, mosaics and land cover, with the evidence" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # The wheel of rasterio needs libexpat, which the slim image lacks.

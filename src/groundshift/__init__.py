@@ -1,4 +1,4 @@
-"""What changed between two Sentinel-2 images, with the evidence.
+"""Sentinel-2 images turned into change, mosaics and land cover, with the evidence.
 
 ::
 
@@ -9,7 +9,7 @@
     change = gs.compare(before, after)
     change.kind.plot()
     picture = gs.mosaic(["A.zip", "B.zip", "C.zip"], method="median")
-    along = gs.detect_series(["A.zip", "B.zip", "C.zip"], "out")
+    along = gs.detect_series(["A.zip", "B.zip", "C.zip"], "out")              # probability of change, date by date
 """
 
 from __future__ import annotations

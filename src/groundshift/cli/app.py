@@ -55,7 +55,7 @@ def groundshift(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """What changed between two Sentinel-2 images, with the evidence."""
+    """Sentinel-2 images turned into change, mosaics and land cover, with the evidence."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 

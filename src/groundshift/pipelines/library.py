@@ -141,7 +141,7 @@ def make_mosaic(
     """Do the job of ``groundshift mosaic``: files in, files out, in bounded memory.
 
     Args:
-        scenes: SAFE folders or zips, STAC items, rasters, folders of rasters, FOLDER@DATE, lists that select wrote.
+        scenes: SAFE folders or zips, STAC items, folders of either, rasters, FOLDER@DATE, lists that select wrote.
         outdir: folder of the results.
         progress: told of each stage.
         options: any option of a mosaic job by its name: ``method="median"``, ``resolution=20``, ``aoi="area.gpkg"``.

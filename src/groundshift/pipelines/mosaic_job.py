@@ -15,7 +15,7 @@ class ScenesSection(Section):
     """The scenes, and how to read them."""
 
     scenes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """SAFE folders or zips, STAC items, rasters, folders of rasters, FOLDER@DATE, or a list that select wrote."""
+    """SAFE folders or zips, STAC items, folders of either, rasters, FOLDER@DATE, or a list that select wrote."""
     dates: str | None = None
     """Only scenes sensed from one day to another, both included: 2023-06-01/2023-08-31."""
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
