@@ -34,6 +34,7 @@ from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, models, vector
 from groundshift.io.atomic import free_bytes, sweep
+from groundshift.io.digests import Digests
 from groundshift.io.planes import Planes
 from groundshift.landcover.chain import Chain
 from groundshift.landcover.mmu import MappingUnit
@@ -244,7 +245,7 @@ def _identity(job: PredictJob, card: ModelCard, weights: str) -> str:
     for folder in map(Path, job.input.scenes):
         if patches.is_patch(str(folder)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
-    stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    stamp = [[str(path), Digests().of(path)] for path in files]
     modules = [steps.digest(text) for text in job.model.modules]
     facts = [__version__, plain, job.output.confidence, asdict(card), weights, stamp, modules]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Advance, Progress
 from groundshift.io import vector
 from groundshift.io.atomic import free_bytes
+from groundshift.io.digests import Digests
 from groundshift.model.grid import blocks
 from groundshift.model.scene import Checked, OpenOptions, Reader
 from groundshift.pipelines import ingest
@@ -133,23 +134,30 @@ def open_options(how: InputSection | ScenesSection, outdir: Path, mask: str | No
     )
 
 
-def identity(options: Sequence[object], readers: Sequence[Reader], bands: Sequence[str], named: Sequence[str]) -> str:
-    """What the planes of a run depend on: options, files as they are now, and the program itself.
+def identity(
+    options: Sequence[object],
+    readers: Sequence[Reader],
+    bands: Sequence[str],
+    named: Sequence[str],
+    digests: Digests | None = None,
+) -> str:
+    """What the planes of a run depend on: options, what the files hold, and the program itself.
 
     Args:
         options: as plain values.
         readers: of all scenes.
         bands: that are read of them, where they are there.
         named: paths and other words that the options name.
+        digests: that are known already.
     """
+    digests = digests or Digests()
     stamp, paths = list(options), list(named)
     for reader in readers:
         files = reader.files([band for band in names(reader, bands) if band in (*reader.scene.bands, "SCL")])
         paths += [*files, *(str(Path(reader.scene.href, file)) for file in files)]
     for text in filter(None, paths):
         with suppress(OSError, ValueError):
-            status = Path(text).stat()
-            stamp.append({"file": text, "size": status.st_size, "mtime": status.st_mtime_ns})
+            stamp.append({"file": text, "sha256": digests.of(Path(text))})
     return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -25,6 +25,7 @@ from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import opening
 from groundshift.io.atomic import sweep, writing
+from groundshift.io.digests import Digests
 from groundshift.io.planes import Planes
 from groundshift.model.grid import blocks, pixel_size_m
 from groundshift.model.scene import Reader
@@ -284,11 +285,17 @@ def _identity(state: Run, view: FieldOfView) -> str:
 
 
 def _chains(state: Run, view: FieldOfView) -> list[str]:
-    """A name for the series up to each of its dates: it depends on the files of all of them."""
+    """A name for the series up to each of its dates: it depends on what the files of all of them hold."""
     chains: list[str] = []
-    for reader in view.readers:
-        told = [*chains[-1:], reader.scene.name, reader.scene.href]
-        chains.append(running.identity(told, [reader], state.job.grid.bands, [reader.scene.href]))
+    digests = Digests(state.work / "digests.json")
+    with state.stage("identify", len(view.readers)) as advance:
+        for reader in view.readers:
+            told = [*chains[-1:], reader.scene.name, reader.scene.href]
+            chains.append(running.identity(told, [reader], state.job.grid.bands, [reader.scene.href], digests))
+            advance(1)
+    with writing(state.work):
+        state.work.mkdir(parents=True, exist_ok=True)
+        digests.save()
     return chains
 
 
