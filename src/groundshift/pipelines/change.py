@@ -32,9 +32,10 @@ from groundshift.pipelines.export import Exports
 from groundshift.pipelines.fitting import Block, Fitted
 from groundshift.pipelines.ingest import Stack
 from groundshift.pipelines.job import ChangeJob
+from groundshift.pipelines.outdir import WORK, refuse_foreign, remove_other_work
 from groundshift.pipelines.pair_model import PairModel
 from groundshift.pipelines.plan import Plan
-from groundshift.pipelines.running import WORK, Running
+from groundshift.pipelines.running import Running
 from groundshift.pipelines.stream import ClassifiedStrip, LevelFacts, MeasuredStrip, Scratch, Work
 from groundshift.radiometry import audit
 from groundshift.report import pictures
@@ -104,7 +105,7 @@ def run(job: ChangeJob, progress: Progress | None = None) -> ChangeResult:
     )
     with lock.hold(outdir):
         work = outdir / WORK / _identity(job, readers)
-        results.refuse_foreign(outdir, job, resumed=work.exists())
+        refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
         return _run_locked(job, readers, work, progress or Silent())
 
@@ -114,7 +115,7 @@ def _run_locked(job: ChangeJob, readers: tuple[Reader, Reader], work: Path, prog
     outdir = work.parents[1]
     inline = any(isinstance(reader, MemoryReader) for reader in readers)
     workers = 0 if inline else job.run.workers
-    running.remove_other_work(work)
+    remove_other_work(work)
     resumable = False
     try:
         with open_pool(workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=work) as pool:

@@ -31,7 +31,8 @@ from groundshift.pipelines import features_blocks, features_fit, features_grid, 
 from groundshift.pipelines.features_blocks import Compose, Compute, SceneStack
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.features_plan import FeaturesPlan
-from groundshift.pipelines.running import WORK, Running
+from groundshift.pipelines.outdir import WORK, remove_other_work
+from groundshift.pipelines.running import Running
 
 _IMPORTS = ("groundshift.pipelines.features_blocks", "groundshift.io.safe")
 _SIDES = (1536, 1024, 768, 512, 384, 256, 192, 128, 96)
@@ -108,7 +109,7 @@ def run(job: FeaturesJob, progress: Progress | None = None) -> FeaturesResult:
     with lock.hold(out.parent):
         work = out.parent / WORK / f"{out.stem}-{_identity(job, plan)}"
         sweep(out.parent)
-        running.remove_other_work(work)
+        remove_other_work(work)
         kept = False
         try:
             with open_pool(job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=work) as pool:

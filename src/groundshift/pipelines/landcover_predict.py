@@ -41,12 +41,12 @@ from groundshift.landcover.mmu import MappingUnit
 from groundshift.landcover.smooth import MajorityOptions
 from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
-from groundshift.pipelines import landcover_sources, patches, results, running, smoothing, steps
+from groundshift.pipelines import landcover_sources, patches, smoothing, steps
 from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said, predict_block
 from groundshift.pipelines.landcover_features import Features, SeriesFeatures
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
-from groundshift.pipelines.running import WORK
+from groundshift.pipelines.outdir import WORK, refuse_foreign, remove_other_work
 from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 
 _IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
@@ -143,7 +143,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
     wanted = Wanted(chain=Chain.of(card.chain.get("steps", ())), modules=modules, names=card.features)
     outdir = Path(job.output.outdir)
     with lock.hold(outdir):
-        results.refuse_foreign(outdir, job, resumed=(outdir / WORK).exists())
+        refuse_foreign(outdir, job, resumed=(outdir / WORK).exists())
         sweep(outdir)
         kept = False
         try:
@@ -160,7 +160,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
                     source.warnings.append(SampleWarning(_UNTOLD.format(job.input.stack or "the series")))
                 work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
                 if source.run is None:
-                    running.remove_other_work(work)
+                    remove_other_work(work)
                 state = State(
                     job=job, card=card, weights=digest, source=source, pool=pool, progress=progress, work=work,
                     begin=begin,

@@ -18,10 +18,10 @@ from groundshift.io.stac_item import AssetField, BandField
 from groundshift.landcover.uncertainty import STEP
 from groundshift.model.grid import blocks, pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, Legend, legend_of
-from groundshift.pipelines import export, map_polygons, results
+from groundshift.pipelines import export, map_polygons
 from groundshift.pipelines.export import Export, Raster
 from groundshift.pipelines.map_polygons import PolygonsJob
-from groundshift.pipelines.results import MANIFEST
+from groundshift.pipelines.outdir import MANIFEST, crs_text, earlier_manifest, job_options, remove_stale
 from groundshift.pipelines.smoothing import StoredCodes, count_codes
 from groundshift.report import landcover_figures, landcover_page, pictures
 from groundshift.report.landcover_page import ClassRow, LandcoverReport
@@ -41,7 +41,7 @@ def write(state: State) -> dict[str, Any]:
     """
     outdir, job = state.outdir, state.job
     legend = legend_of(state.card.names, state.card.codes)
-    earlier = results.earlier_manifest(outdir)
+    earlier = earlier_manifest(outdir)
     with writing(outdir):
         (outdir / MANIFEST).unlink(missing_ok=True)
     files: dict[str, tuple[Path, str]] = {}
@@ -75,7 +75,7 @@ def write(state: State) -> dict[str, Any]:
             temporary.write_bytes(picture)
         files["picture"] = outdir / "classes.png", "picture of the map"
         summary = _provenance(state, files, legend, picture)
-        results.remove_stale(outdir, earlier, [path for path, _ in files.values()])
+        remove_stale(outdir, earlier, [path for path, _ in files.values()])
         return summary
     except Exception:
         # A part of the results would look like all of them.
@@ -180,7 +180,7 @@ def _provenance(state: State, files: dict[str, tuple[Path, str]], legend: Legend
         rows=state.shape[0],
         columns=state.shape[1],
         pixel_size_m=pixel_size_m(geobox),
-        crs=results.crs_text(geobox) or "",
+        crs=crs_text(geobox) or "",
         data_percent=100 * known / (state.shape[0] * state.shape[1]),
         classes=tuple(rows),
         sure_percent=100 * int(sizes[1]) / known,
@@ -228,7 +228,7 @@ def _provenance(state: State, files: dict[str, tuple[Path, str]], legend: Legend
     record = manifest.Manifest(
         command="landcover predict",
         inputs=state.source.inputs,
-        options=results.job_options(state.job),
+        options=job_options(state.job),
         outputs=[path for path, _ in files.values()],
         timings={"total": time.monotonic() - state.begin},
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],

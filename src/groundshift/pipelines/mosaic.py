@@ -34,14 +34,14 @@ from groundshift.pipelines import (
     mosaic_fit,
     mosaic_layers,
     mosaic_plan,
-    results,
     running,
 )
 from groundshift.pipelines.mosaic_blocks import Compose, Composed, Outputs, Thinned
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_layers import LayerStack
 from groundshift.pipelines.mosaic_plan import MosaicPlan
-from groundshift.pipelines.running import WORK, Running
+from groundshift.pipelines.outdir import WORK, refuse_foreign, remove_other_work
+from groundshift.pipelines.running import Running
 
 _IMPORTS = ("groundshift.pipelines.mosaic_blocks", "groundshift.io.safe")
 _COARSE_PX = 700
@@ -116,9 +116,9 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
     plan = mosaic_plan.make(readers, job)
     with lock.hold(outdir):
         work = outdir / WORK / identity(job, plan)
-        results.refuse_foreign(outdir, job, resumed=work.exists())
+        refuse_foreign(outdir, job, resumed=work.exists())
         sweep(outdir)
-        running.remove_other_work(work)
+        remove_other_work(work)
         kept = False
         try:
             with open_pool(job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=work) as pool:

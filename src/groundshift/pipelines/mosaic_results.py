@@ -21,11 +21,11 @@ from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import Window, blocks, pixel_area_m2, pixel_size_m
-from groundshift.pipelines import export, jobfile, mosaic_check, results
+from groundshift.pipelines import export, jobfile, mosaic_check
 from groundshift.pipelines.export import Export, Raster
 from groundshift.pipelines.mosaic_blocks import NODATA, SCALE
 from groundshift.pipelines.mosaic_check import Quality
-from groundshift.pipelines.results import MANIFEST
+from groundshift.pipelines.outdir import MANIFEST, crs_text, earlier_manifest, job_options, remove_stale
 from groundshift.report import mosaic_page, pictures
 from groundshift.report.mosaic_page import MosaicReport, SceneRow
 
@@ -51,7 +51,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
         The summary of the run as plain values.
     """
     files: dict[str, tuple[Path, str]] = {}
-    earlier = results.earlier_manifest(state.outdir)
+    earlier = earlier_manifest(state.outdir)
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
     try:
@@ -72,7 +72,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
                     files[f"{name}-png"] = path, f"picture: {name}"
             advance(1)
         summary = _provenance(state, files, looks, quality, begin)
-        results.remove_stale(state.outdir, earlier, [path for path, _ in files.values()])
+        remove_stale(state.outdir, earlier, [path for path, _ in files.values()])
         return summary
     except Exception:
         # A part of the results would look like all of them.
@@ -288,7 +288,7 @@ def _provenance(
     record = manifest.Manifest(
         command="mosaic",
         inputs=[(layer.scene, checked) for layer, checked in zip(state.plan.layers, state.checked, strict=True)],
-        options=results.job_options(state.job),
+        options=job_options(state.job),
         outputs=[path for path, _ in files.values()],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
@@ -380,7 +380,7 @@ def _report(
         rows=state.shape[0],
         columns=state.shape[1],
         pixel_size_m=pixel_size_m(grid),
-        crs=results.crs_text(grid) or "",
+        crs=crs_text(grid) or "",
         area_ha=None if area is None else state.area_px * area / 1e4,
         data_percent=summary["data_percent"],
         lenient_percent=summary["lenient_percent"],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,31 +17,21 @@ import groundshift
 from groundshift import errors
 from groundshift.change import kinds
 from groundshift.change.kinds import KindFacts
-from groundshift.errors import GroundshiftError, GroundshiftWarning, OutputError
+from groundshift.errors import GroundshiftError, GroundshiftWarning
 from groundshift.execution import memory
-from groundshift.io import cog, manifest, stac_item, vector
+from groundshift.io import manifest, stac_item, vector
 from groundshift.io.atomic import atomic, write_text, writing
 from groundshift.io.stac_item import AssetField, BandField
 from groundshift.model.grid import pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, change_legend
 from groundshift.pipelines import export, jobfile, pair_model, stream
-from groundshift.pipelines.job import ChangeJob, DetectSection
-from groundshift.pipelines.landcover_job import PredictJob
-from groundshift.pipelines.mosaic_job import MosaicJob
-from groundshift.pipelines.series_job import SeriesJob
+from groundshift.pipelines.job import DetectSection
+from groundshift.pipelines.outdir import MANIFEST, crs_text, earlier_manifest, job_options, remove_stale
 from groundshift.report import content, page, pictures
 
 if TYPE_CHECKING:
     from groundshift.pipelines.change import Run
 
-MANIFEST = "manifest.json"
-_NAMES = {
-    ChangeJob: (("CVA", "S2-CD"), ("changes.gpkg", "report.html", "item.json")),
-    MosaicJob: (("mosaic", "evidence"), ("report.html",)),
-    PredictJob: (("classes", "probabilities", "evidence", "sets"), ("report.html",)),
-    SeriesJob: (("first_change", "evidence", "max_probability"), ("alerts.gpkg", "report.html", "item.json")),
-}
-"""Rasters and other files by which the results of a job are known."""
 _MANY = 0.3
 _LITTLE = 0.2
 _NODATA_POINTS = 2.0
@@ -66,71 +55,7 @@ _HOW = {
 }
 
 
-# ---- before and after the work -------------------------------------------------------------------------------------
-
-
-def refuse_foreign(outdir: Path, job: ChangeJob | MosaicJob | PredictJob | SeriesJob, *, resumed: bool) -> None:
-    """What another job, or somebody else, left is not overwritten unless that was asked for.
-
-    Args:
-        outdir: folder of the results.
-        job: what is to be done.
-        resumed: an interrupted run of this very job left work there, and perhaps files.
-
-    Raises:
-        OutputError: the folder holds results of another job, or files of unknown origin under the names of results.
-    """
-    if job.output.force:
-        return
-    record = earlier_manifest(outdir)
-    if record is not None and _same_job(record.get("options")) != _same_job(job_options(job)):
-        raise OutputError(
-            f"{outdir} holds the results of another job: choose another --outdir, or replace them with --force."
-        )
-    if record is None and not resumed:
-        rasters, others = _NAMES[type(job)]
-        ending = ".tif" if isinstance(job, SeriesJob) else cog.extension(job.output.format)
-        taken = [name for name in (*(stem + ending for stem in rasters), *others) if (outdir / name).exists()]
-        if taken:
-            raise OutputError(
-                f"{outdir} holds {', '.join(taken)}, and not by a finished run: choose another --outdir, or replace "
-                "them with --force."
-            )
-
-
-def earlier_manifest(outdir: Path) -> dict[str, Any] | None:
-    """The manifest of the run that finished last in this folder."""
-    try:
-        record = json.loads((outdir / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def remove_stale(outdir: Path, earlier: dict[str, Any] | None, files: Iterable[Path]) -> None:
-    """Remove what an earlier run lists as its results and this one does not make, with side files."""
-    now = {path.name for path in files}
-    for listed in (earlier or {}).get("outputs", ()):
-        name = str(listed.get("path", ""))
-        if name in now or Path(name).name != name:
-            continue
-        for stale in (name, f"{name}.aux.xml", Path(name).with_suffix(".qml").name):
-            if not stale.endswith(".qml") or Path(stale).stem not in {Path(other).stem for other in now}:
-                (outdir / stale).unlink(missing_ok=True)
-
-
-def job_options(job: ChangeJob | MosaicJob | PredictJob | SeriesJob) -> dict[str, Any]:
-    """The options that the results depend on."""
-    return job.model_dump(mode="json", exclude={"run": True, "output": {"outdir", "force"}})
-
-
-def _same_job(options: Any) -> Any:
-    """What two jobs must have in common to write to one folder: a series may grow, and be confirmed otherwise."""
-    if isinstance(options, dict) and "confirm" in options.get("detect", {}):
-        return {name: None if name == "input" else values for name, values in options.items()}
-    return options
+# ---- before the files ----------------------------------------------------------------------------------------------
 
 
 def check(state: Run) -> None:
@@ -450,14 +375,6 @@ def _when(state: Run) -> str:
     if None in times:
         return " and ".join(reader.scene.name for reader in state.readers)
     return " to ".join(f"{moment:%Y-%m-%d}" for moment in times)
-
-
-def crs_text(geobox: GeoBox) -> str | None:
-    """A CRS by code and name, for the report."""
-    if geobox.crs is None:
-        return None
-    code = f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else "no EPSG code"
-    return f"{code} ({geobox.crs.proj.name})"
 
 
 def _input(state: Run, i: int) -> content.InputRow:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,13 +30,11 @@ from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.ingest import Unit
 from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
+from groundshift.pipelines.outdir import WORK
 from groundshift.pipelines.series_job import SeriesJob
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
-
-WORK = ".groundshift-work"
-"""Folder within that of the results, in which a run keeps what it needs."""
 
 J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, SeriesJob)
 
@@ -167,10 +164,3 @@ def area_px(area: BaseGeometry | None, geobox: GeoBox) -> int:
     if area is None:
         return math.prod(shape)
     return max(1, sum(int(vector.rasterise_mask(area, geobox, window).sum()) for window in blocks(shape, 512)))
-
-
-def remove_other_work(work: Path) -> None:
-    """Remove what other jobs left when they were interrupted, but for unpacked files."""
-    for other in work.parent.glob("*"):
-        if other.name not in (work.name, "unpacked"):
-            shutil.rmtree(other, ignore_errors=True)

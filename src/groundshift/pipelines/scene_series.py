@@ -16,7 +16,7 @@ from groundshift.pipelines import mosaic, mosaic_fit, mosaic_plan, running
 from groundshift.pipelines.landcover_features import SceneSeries, in_order
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 from groundshift.pipelines.mosaic_job import ComposeSection, MosaicJob, MosaicOutputSection, ScenesSection
-from groundshift.pipelines.running import WORK
+from groundshift.pipelines.outdir import WORK, remove_other_work
 
 if TYPE_CHECKING:
     from groundshift.pipelines.mosaic import Run
@@ -47,7 +47,7 @@ def read(job: TrainJob | PredictJob, outdir: Path, pool: Crew, progress: Progres
     if undated:
         raise UsageError(f"{undated[0]}: its date is not known, and a series needs it: give products or STAC items.")
     work = outdir / WORK / mosaic.identity(inner, plan)
-    running.remove_other_work(work)
+    remove_other_work(work)
     state = mosaic.Run(
         job=inner, plan=plan, pool=pool, progress=progress, outdir=outdir, work=work, journal=Journal(work)
     )

@@ -33,7 +33,6 @@ from groundshift.pipelines import (
     fitting,
     ingest,
     pair_model,
-    results,
     running,
     series_plan,
     series_rasters,
@@ -43,6 +42,7 @@ from groundshift.pipelines import (
 from groundshift.pipelines import plan as pair_plan
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import DetectSection, KindsSection
+from groundshift.pipelines.outdir import refuse_foreign
 from groundshift.pipelines.pair_model import PairModel
 from groundshift.pipelines.running import Running
 from groundshift.pipelines.series_job import SeriesJob
@@ -140,7 +140,7 @@ def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool | No
     ]
     plan = series_plan.make(readers, job)
     with lock.hold(outdir):
-        results.refuse_foreign(outdir, job, resumed=(outdir / STATE).exists())
+        refuse_foreign(outdir, job, resumed=(outdir / STATE).exists())
         sweep(outdir)
         with (workers or open_pool)(
             job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir

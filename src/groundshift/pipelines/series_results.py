@@ -23,8 +23,8 @@ from groundshift.model.grid import crop, pixel_area_m2, pixel_size_m, window_of
 from groundshift.model.legend import NO_DATA
 from groundshift.model.scene import Reader
 from groundshift.nets.card import read_card
-from groundshift.pipelines import jobfile, pair_model, results, series_alerts, series_plan, series_rasters
-from groundshift.pipelines.results import MANIFEST
+from groundshift.pipelines import jobfile, pair_model, series_alerts, series_plan, series_rasters
+from groundshift.pipelines.outdir import MANIFEST, crs_text, earlier_manifest, job_options
 from groundshift.pipelines.series_alerts import Alert
 from groundshift.radiometry.reflectance import to_reflectance
 from groundshift.report import animation, pictures, series_page
@@ -59,7 +59,7 @@ def write(state: Run, begin: float) -> dict[str, Any]:
     Returns:
         The summary of the run as plain values.
     """
-    earlier = results.earlier_manifest(state.outdir)
+    earlier = earlier_manifest(state.outdir)
     with writing(state.outdir):
         (state.outdir / MANIFEST).unlink(missing_ok=True)
     left = []
@@ -238,7 +238,7 @@ def _provenance(state: Run, left: list[_Left], begin: float) -> dict[str, Any]:
             for found in state.followed
             for reader, judged in zip(found.view.readers, found.judged, strict=True)
         ],
-        options=results.job_options(state.job),
+        options=job_options(state.job),
         outputs=[path for path, _ in files],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
@@ -299,7 +299,7 @@ def _report(state: Run, left: list[_Left], summary: dict[str, Any], files: Seque
                 rows=told["rows"],
                 columns=told["columns"],
                 pixel_size_m=pixel_size_m(found.view.geobox),
-                crs=results.crs_text(found.view.geobox) or "",
+                crs=crs_text(found.view.geobox) or "",
                 usable_dates=len(_usable(found)),
                 compared_px=each.counts["compared_px"],
                 compared_ha=None if area is None else each.counts["compared_px"] * area / 1e4,
