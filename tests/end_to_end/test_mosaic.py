@@ -567,7 +567,7 @@ def test_a_preset_with_another_method_is_refused(
 def test_a_saved_job_makes_the_same_mosaic_again_and_its_list_names_the_same_scenes(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     job = tmp_path / "job.toml"
     summary = run(tmp_path / "first", "--preset", "cdse", "--cloud-dilation", "20", "--save-config", str(job))

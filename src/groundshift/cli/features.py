@@ -113,7 +113,7 @@ def features(
 
     Bands of 20 and 60 m are sharpened; what is not clear is no data. Several tiles of one day become one.
     """
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     given: dict[str, object] = dict(locals())
     given |= {"scenes": expanded(scenes), "indices": index or None, "classes": mask_classes, "mask": clouds}

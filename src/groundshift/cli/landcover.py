@@ -222,9 +222,9 @@ def predict(
 
 def execute_predict(job: PredictJob, *, as_json: bool, quiet: bool) -> None:
     """Run a prediction job and print what came out."""
-    from groundshift.pipelines import landcover_predict
+    from groundshift.pipelines import landcover_start
 
-    result = landcover_predict.predict(job, progress(quiet))
+    result = landcover_start.predict(job, progress(quiet))
     print_warnings(result.warnings)
     summary = result.summary
     if as_json:
@@ -292,7 +292,7 @@ def _moved(found: Mapping[str, Any]) -> str:
 
 def _given(local: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, object]:
     """Options by dotted name, of the arguments of a command."""
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     given: dict[str, object] = {key: local.get(key.partition(".")[2]) for key in flags}
     given["input.scenes"] = expanded(local["series"]) if local["series"] else None

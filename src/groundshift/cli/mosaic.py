@@ -117,7 +117,7 @@ def mosaic(
 
     A run that was interrupted goes on where it was when it is started again.
     """
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     given: dict[str, object] = dict(locals())
     switches = {"verify": no_verify, "second_opinion": no_second_opinion, "shadows": no_shadows}

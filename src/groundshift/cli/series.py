@@ -117,7 +117,7 @@ def series(
 
     Started again with more dates it goes on where it was, and so does a run that was interrupted.
     """
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     given: dict[str, object] = dict(locals())
     given |= {"classes": mask_classes, "mask": clouds, "shadows": shadows or None}

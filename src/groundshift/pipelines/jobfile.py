@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from groundshift import __version__
-from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError
+from groundshift.errors import ConfigError, GroundshiftError, MissingInputError, OutputError, UsageError
 from groundshift.io.atomic import write_text, writing
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.job import ChangeJob
@@ -69,6 +69,19 @@ def hint(word: str, names: Iterable[str]) -> str:
     """``; did you mean X?``, or nothing."""
     name = nearest(word, names)
     return f"; did you mean {name}?" if name else "."
+
+
+def dotted(options: dict[str, object], kind: type[Job] = ChangeJob) -> dict[str, object]:
+    """Options by section and name, of options by name."""
+    known = fields(kind)
+    found: dict[str, object] = {}
+    for name, value in options.items():
+        keys = [key for key in known if name in (key.partition(".")[2], key.replace(".", "_"))]
+        if len(keys) != 1:
+            told = f"say which: {', '.join(keys)}" if keys else f"there is no such option{hint(name, known)}"
+            raise UsageError(f"option {name!r}: {told}.")
+        found[keys[0]] = str(value) if isinstance(value, Path) else value
+    return found
 
 
 def make_job(

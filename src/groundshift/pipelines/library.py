@@ -15,12 +15,12 @@ from odc.geo.geobox import GeoBox
 from groundshift.change import kinds
 from groundshift.errors import UsageError
 from groundshift.io import maps, memory, opening
-from groundshift.io.planes import round_mantissa
 from groundshift.io.vector import rasterise_mask
 from groundshift.model.bands import parse_bands
 from groundshift.model.grid import pixel_size_m
 from groundshift.model.legend import NO_DATA
 from groundshift.model.scene import OpenOptions, Reader
+from groundshift.numerics.rounding import round_mantissa
 from groundshift.pipelines import arrays, ingest, jobfile, plan
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import ChangeJob
@@ -58,7 +58,7 @@ def detect_changes(
     from groundshift.pipelines import change
 
     given = {"input.before": str(before), "input.after": str(after), "output.outdir": str(outdir)}
-    return change.run(jobfile.make_job({**given, **dotted(options)}, error=UsageError), progress)
+    return change.run(jobfile.make_job({**given, **jobfile.dotted(options)}, error=UsageError), progress)
 
 
 def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset, **options: object) -> xr.Dataset:
@@ -80,7 +80,7 @@ def compare(before: xr.DataArray | xr.Dataset, after: xr.DataArray | xr.Dataset,
     """
     readers = memory.from_xarray(before), memory.from_xarray(after)
     common = [band for band in readers[0].scene.bands if band in readers[1].scene.bands]
-    job = _job({"grid.bands": common, **dotted(options)})
+    job = _job({"grid.bands": common, **jobfile.dotted(options)})
     block, geobox = _read_pair(readers, job)
     found = arrays.compare(
         block.before,
@@ -128,10 +128,10 @@ def detect_series(
         GroundshiftError: one sentence on what is wrong.
     """
     from groundshift.pipelines import series as pipeline
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     given = {"input.scenes": expanded([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
-    job = jobfile.make(SeriesJob, {**given, **dotted(options, SeriesJob)}, error=UsageError)
+    job = jobfile.make(SeriesJob, {**given, **jobfile.dotted(options, SeriesJob)}, error=UsageError)
     return pipeline.run(job, progress)
 
 
@@ -153,10 +153,10 @@ def make_mosaic(
         GroundshiftError: one sentence on what is wrong.
     """
     from groundshift.pipelines import mosaic as pipeline
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     given = {"input.scenes": expanded([str(scene) for scene in scenes]), "output.outdir": str(outdir)}
-    job = jobfile.make(MosaicJob, {**given, **dotted(options, MosaicJob)}, error=UsageError)
+    job = jobfile.make(MosaicJob, {**given, **jobfile.dotted(options, MosaicJob)}, error=UsageError)
     return pipeline.run(job, progress)
 
 
@@ -204,7 +204,7 @@ def read(
     Returns:
         (band, y, x) float32 with coordinates of the pixel centres and the CRS.
     """
-    job = _job({"grid.bands": parse_bands(bands), "grid.resolution": resolution, **dotted(options)})
+    job = _job({"grid.bands": parse_bands(bands), "grid.resolution": resolution, **jobfile.dotted(options)})
     opened = open_scene(scene, band_order=job.input.band_order, scale=job.input.scale, offset=job.input.offset,
                         trust=job.input.trust, verify=job.input.verify)  # fmt: skip
     block, geobox = _read_pair((opened, opened), job)
@@ -222,19 +222,6 @@ def _job(given: dict[str, object]) -> ChangeJob:
     return jobfile.make_job(
         {"input.before": "memory", "input.after": "memory", "output.outdir": ".", **given}, error=UsageError
     )
-
-
-def dotted(options: dict[str, object], kind: type[jobfile.Job] = ChangeJob) -> dict[str, object]:
-    """Options by section and name, of options by name."""
-    known = jobfile.fields(kind)
-    found: dict[str, object] = {}
-    for name, value in options.items():
-        keys = [key for key in known if name in (key.partition(".")[2], key.replace(".", "_"))]
-        if len(keys) != 1:
-            told = f"say which: {', '.join(keys)}" if keys else f"there is no such option{jobfile.hint(name, known)}"
-            raise UsageError(f"option {name!r}: {told}.")
-        found[keys[0]] = str(value) if isinstance(value, Path) else value
-    return found
 
 
 def _read_pair(readers: tuple[Reader, Reader], job: ChangeJob) -> tuple[Block, GeoBox]:

@@ -26,7 +26,8 @@ from groundshift.model.grid import crop, metres_per_unit, pixel_size_m, snapped,
 from groundshift.model.scene import OpenOptions
 from groundshift.model.scl import CLOUD, SHADOW, SceneClass
 from groundshift.pipelines import mosaic_plan
-from groundshift.pipelines.select import CELL_M, expanded
+from groundshift.pipelines.scene_names import expanded
+from groundshift.pipelines.select import CELL_M
 from groundshift.report import contact, pictures
 from groundshift.report.contact import Card
 

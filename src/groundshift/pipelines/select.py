@@ -6,7 +6,6 @@ them the rest is solved again, until all of the list is read.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,17 +22,17 @@ from groundshift.clouds.preview import PreviewNet
 from groundshift.composite import select
 from groundshift.composite.select import Candidate, SceneList, Selection, SelectOptions
 from groundshift.composite.select_cover import Cover
-from groundshift.errors import CloudWarning, ConfigError, GroundshiftWarning, NoDataError
+from groundshift.errors import CloudWarning, GroundshiftWarning, NoDataError
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import opening, previews, vector
 from groundshift.io.atomic import write_text
-from groundshift.io.stac import items_in
 from groundshift.model.grid import Window, pixel_size_m
 from groundshift.model.scene import OpenOptions, Reader
 from groundshift.model.scl import SceneClass
 from groundshift.pipelines import mosaic_plan
 from groundshift.pipelines.mosaic_job import MosaicJob
 from groundshift.pipelines.mosaic_plan import Layer, MosaicPlan
+from groundshift.pipelines.scene_names import expanded
 
 CELL_M = 160.0
 """Side of a cell: eight pixels of the scene classification."""
@@ -255,51 +254,7 @@ def _covered(look: Look, masks: Sequence[RealMask]) -> float:
     return 100 * seen / max(total, 1)
 
 
-# ---- lists ---------------------------------------------------------------------------------------------------------
-
-
-def expanded(texts: Sequence[str]) -> list[str]:
-    """Scenes by their names, with those of a list (``scenes.json``) in its place, but for its optional ones.
-
-    So are all that lie in a folder of products, or of STAC items; items may lie in folders of their own within it, as
-    catalogs are written. A folder that is one scene stays as it is.
-
-    Raises:
-        ConfigError: a list that cannot be read.
-    """
-    found: list[str] = []
-    for text in texts:
-        path = Path(text)
-        listed = _list_in(path) if text.lower().endswith(".json") else _in_folder(path) if path.is_dir() else None
-        found += [text] if listed is None else listed
-    return list(dict.fromkeys(found))
-
-
-def _in_folder(folder: Path) -> list[str] | None:
-    """Scenes of a folder, None where it holds no product and no item."""
-    if folder.suffix.upper() == ".SAFE":
-        return None
-    entries = sorted(folder.iterdir())
-    products = [str(entry) for entry in entries if entry.suffix.upper() in (".SAFE", ".ZIP")]
-    items = items_in(folder) or [item for entry in entries if entry.is_dir() for item in items_in(entry)]
-    return products or [str(item.path) for item in items if item.local] or None
-
-
-def _list_in(path: Path) -> list[str] | None:
-    """The scenes of a list that select or mosaic wrote, None where the file is none (a STAC item, say)."""
-    try:
-        raw = path.read_bytes()
-        content = json.loads(raw)
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict) or not {"scenes", "version"} <= content.keys():
-        return None
-    if "curve" in content:
-        return [scene.href for scene in select.from_json(raw).scenes if not scene.optional]
-    try:
-        return [str(scene["href"]) for scene in content["scenes"] if not scene.get("optional")]
-    except (TypeError, KeyError, AttributeError):
-        raise ConfigError(f"{path} is no scene list: a scene of it has no href; make it anew.") from None
+# ---- what scenes show ----------------------------------------------------------------------------------------------
 
 
 def clear_cells(reader: Reader, grid: GeoBox, job: MosaicJob) -> NDArray[np.bool_]:
