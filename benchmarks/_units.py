@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from groundshift.change import series
 from groundshift.change.series import ConfirmOptions
-from groundshift.io.planes import round_mantissa
+from groundshift.numerics.rounding import round_mantissa
 from groundshift.model.grid import Window, blocks
 from groundshift.pipelines import fitting, pair_model
 from groundshift.pipelines.fitting import Block

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from groundshift.change import series
 from groundshift.change.series import ConfirmOptions, Track
 from groundshift.io.atomic import atomic
-from groundshift.io.planes import Planes, round_mantissa
+from groundshift.io.planes import Planes
 from groundshift.model.grid import Window
+from groundshift.numerics.rounding import round_mantissa
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.ingest import Stack
 from groundshift.pipelines.pair_model import PairModel

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from groundshift.change import kinds, regions
 from groundshift.change.kinds import KindModel, KindTable
 from groundshift.io import vector
-from groundshift.io.planes import Planes, round_mantissa
+from groundshift.io.planes import Planes
 from groundshift.model.grid import Window
 from groundshift.model.legend import NO_CHANGE, NO_DATA
+from groundshift.numerics.rounding import round_mantissa
 from groundshift.pipelines.fitting import Block, Fitted, Measured
 from groundshift.pipelines.ingest import MASKED, Stack
 from groundshift.pipelines.pair_model import LIMIT, PairModel

@@ -16,8 +16,9 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from groundshift.errors import OutputError, ProductError, UsageError
 from groundshift.io import planes as module
-from groundshift.io.planes import Planes, round_mantissa
+from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks
+from groundshift.numerics.rounding import round_mantissa
 
 WHOLE = Window(0, 30, 0, 40)
 

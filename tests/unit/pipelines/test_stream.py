@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
-from groundshift.io.planes import Planes, round_mantissa
+from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks
+from groundshift.numerics.rounding import round_mantissa
 from groundshift.pipelines import stream
 
 
