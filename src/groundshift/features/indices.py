@@ -84,10 +84,12 @@ class Index:
         """Value of the index; see :func:`compute`."""
         named = {band: np.maximum(bands[band], 0) if self.ratio else bands[band] for band in self.bands}
         with np.errstate(all="ignore"):
-            value = np.asarray(_evaluated(self._tree, named), np.float32)
-            low, high = self.limits or (-np.inf, np.inf)
-            known = np.isfinite(value) & (value >= low) & (value <= high)
-        return np.where(known, value, np.float32(np.nan))
+            value = np.array(_evaluated(self._tree, named), np.float32)
+            known = np.isfinite(value)
+            if self.limits:
+                known &= (value >= self.limits[0]) & (value <= self.limits[1])
+        np.putmask(value, ~known, np.float32(np.nan))
+        return value
 
 
 def _is_band(word: str) -> bool:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from groundshift.errors import ConfigError, InputError, MissingInputError
@@ -20,9 +19,14 @@ from groundshift.landcover import calendar
 from groundshift.landcover.calendar import CalendarOptions
 from groundshift.landcover.chain import VALID, require, step
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 FRACTION = "valid_fraction"
 """Coordinate of a series: the share of the whole area that each date shows clear."""
 _BANDWISE = ("time", "y", "x")
+_CACHED = 2**15
+"""Pixels whose numbers stay in the cache of a processor."""
 
 
 def load(modules: Sequence[str]) -> list[dict[str, str]]:
@@ -110,11 +114,13 @@ def indices(series: xr.Dataset, names: Sequence[str] = ("NDVI", "NDWI", "NORM"))
         index = registry.find(name)
         require(series, index.bands, f"indices ({name})")
         bands = {band: _values(series, band) for band in index.bands}
-        # Date by date, what is in between stays in the cache of the processor.
-        dates = (
-            registry.compute(name, dict(zip(bands, one, strict=True))) for one in zip(*bands.values(), strict=True)
-        )
-        made[index.name] = (_BANDWISE, np.stack(list(dates)))
+        found = np.empty(np.broadcast_shapes(*(each.shape for each in bands.values())), np.float32)
+        # A few dates at a time: what is in between stays in the cache of the processor.
+        few = max(1, _CACHED // max(1, found[0].size))
+        for start in range(0, len(found), few):
+            part = slice(start, start + few)
+            found[part] = registry.compute(name, {band: each[part] for band, each in bands.items()})
+        made[index.name] = (_BANDWISE, found)
     return series.assign(made)
 
 
@@ -164,6 +170,8 @@ def regular(
 @step
 def statistics(series: xr.Dataset, percentiles: Sequence[float] = (10, 25, 50, 75, 90)) -> xr.Dataset:
     """Percentiles over time of everything that changes, of what is valid: features that need no calendar."""
+    import xarray as xr
+
     names, values, valid = _stacked(series)
     # Sorted, what is not valid comes last: of the others, a percentile lies between two of them.
     rising = np.sort(np.where(valid[:, None] & np.isfinite(values), values, np.inf), axis=0)
@@ -206,6 +214,8 @@ def _stacked(series: xr.Dataset) -> tuple[list[str], NDArray[np.float32], NDArra
 def _unstacked(
     series: xr.Dataset, names: Sequence[str], values: NDArray[np.float32], times: NDArray[np.datetime64]
 ) -> xr.Dataset:
+    import xarray as xr
+
     moving = {name: (_BANDWISE, values[:, k]) for k, name in enumerate(names)}
     still = {name: v.variable for name, v in series.data_vars.items() if v.dims == ("y", "x")}
     coords = {name: c.variable for name, c in series.coords.items() if "time" not in c.dims}
