@@ -18,7 +18,7 @@ from groundshift.cli.main import _groundshift, guarded
 from groundshift.errors import InputError
 from groundshift.io import models
 from groundshift.io.planes import Planes
-from groundshift.pipelines import landcover_compare, landcover_predict
+from groundshift.pipelines import landcover_compare, landcover_predict, landcover_start
 from groundshift.testing import reference
 from groundshift.testing.geodesy import tile_corner
 from groundshift.testing.scenes import SceneOptions
@@ -166,7 +166,7 @@ def test_an_interrupted_map_goes_on_where_it_was(place: Path, monkeypatch: pytes
     job = partial(gs.predict_landcover, place / "model", place / "patch", place / "resumed")
     from groundshift.execution.pool import Pool
 
-    monkeypatch.setattr(landcover_predict, "open_pool", lambda *_, **__: Pool(0))
+    monkeypatch.setattr(landcover_start, "open_pool", lambda *_, **__: Pool(0))
     with pytest.raises(KeyboardInterrupt):
         job()
     assert not (place / "resumed" / "classes.tif").exists()

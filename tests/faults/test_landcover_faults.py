@@ -28,7 +28,7 @@ from groundshift.landcover import chain
 from groundshift.landcover.chain import Chain
 from groundshift.landcover.classifiers import TempCnn, check_trainable
 from groundshift.landcover.trained import Trained
-from groundshift.pipelines import landcover_predict, steps
+from groundshift.pipelines import landcover_predict, landcover_start, steps
 
 SIDE = 96
 
@@ -266,7 +266,7 @@ def test_a_killed_map_goes_on_with_what_is_still_true(
     monkeypatch.setattr(landcover_predict, "predict_block", counted)
     from groundshift.execution.pool import Pool
 
-    monkeypatch.setattr(landcover_predict, "open_pool", lambda *_, **__: Pool(0))
+    monkeypatch.setattr(landcover_start, "open_pool", lambda *_, **__: Pool(0))
     more: dict[str, Any] = {}
     stack = place / "stack.tif"
     if fault == "torn":

@@ -13,15 +13,17 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from groundshift.errors import ConfigError, GroundshiftError, InputError
 
-Function = Callable[..., xr.Dataset]
+if TYPE_CHECKING:
+    import xarray as xr
+
+Function = Callable[..., "xr.Dataset"]
 F = TypeVar("F", bound=Function)
 
 VALID = "valid"
@@ -109,6 +111,8 @@ class Link:
         Raises:
             InputError: the function failed, or did not return a series.
         """
+        import xarray as xr
+
         try:
             made = STEPS[self.use].function(series, **self.options)
         except GroundshiftError:

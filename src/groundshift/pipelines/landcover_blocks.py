@@ -18,7 +18,7 @@ from groundshift.io.planes import Planes
 from groundshift.landcover.trained import Trained
 from groundshift.landcover.uncertainty import STEP as ROUND
 from groundshift.landcover.uncertainty import certainty, confidence_sets
-from groundshift.model.grid import Window
+from groundshift.model.grid import Window, blocks
 from groundshift.model.legend import NO_DATA
 from groundshift.pipelines.landcover_features import Features
 
@@ -26,6 +26,8 @@ STEP = 1 / 50_000
 """Value of a stored 1 of a probability in planes."""
 _PART = 1 << 16
 """Pixels that are classified at once."""
+_SIDE = 512
+"""Of a block of a map that is made small."""
 UNKNOWN = 65_535
 """Stored where there is no data."""
 MOST_COUNT = 254
@@ -63,6 +65,8 @@ class Said:
     observations, 0 where there is no data."""
     sets: Planes
     """(class, y, x): 1 where the class is in the confidence set."""
+    codes: Planes
+    """(1, y, x): the most likely class; 255 = no data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +119,21 @@ def predict_block(work: Predict) -> str:
         coarse = np.rint(fine.astype(np.float32) * np.float32(STEP / ROUND))
         work.said.chances.write(work.window, np.where(known, coarse, NO_DATA).astype(np.uint8), k)
         work.said.sets.write(work.window, np.where(known, sets.members[k], np.uint8(NO_DATA)), k)
+    work.said.codes.write(work.window, sure.codes, 0)
     count = np.where(known, np.minimum(seen, MOST_COUNT), 0).astype(np.uint8)
     for k, layer in enumerate((sure.highest, sure.margin, sure.entropy, sets.size, count)):
         work.said.evidence.write(work.window, layer, k)
     return work.key
+
+
+def look(codes: Planes) -> tuple[NDArray[np.uint8], int]:
+    """A map (1, y, x) as small as a picture, and how many pixels a side one of its cells has. A task for a worker."""
+    from groundshift.report.pictures import LabelQuicklook
+
+    small = LabelQuicklook(codes.shape[1:])
+    for window in blocks(codes.shape[1:], _SIDE):
+        small.add(window, codes.read(window, 0).astype(np.uint8))
+    return small.result()[0], small.step
 
 
 @lru_cache(maxsize=2)

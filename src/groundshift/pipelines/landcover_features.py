@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -24,6 +23,8 @@ from groundshift.pipelines.steps import FRACTION
 from groundshift.radiometry.reflectance import USABLE
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from groundshift.pipelines.mosaic_layers import LayerStack
 
 _COPIES = 4
@@ -36,6 +37,11 @@ class Series(Protocol):
     @property
     def geobox(self) -> GeoBox:
         """The grid."""
+        ...
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of what was seen."""
         ...
 
     def read(self, window: Window) -> xr.Dataset:
@@ -80,6 +86,8 @@ class SceneSeries:
 
     def read(self, window: Window) -> xr.Dataset:
         """See :class:`Series`; reflectance."""
+        import xarray as xr
+
         from groundshift.pipelines.mosaic_layers import filled
 
         values, codes = filled(self.layers, window, len(self.bands))

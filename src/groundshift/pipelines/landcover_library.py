@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
 from groundshift.errors import UsageError
-from groundshift.landcover import chain
-from groundshift.landcover.chain import Chain
-from groundshift.pipelines import jobfile, steps
+from groundshift.pipelines import jobfile
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
-from groundshift.pipelines.library import dotted
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from groundshift.execution.progress import Progress
     from groundshift.pipelines.landcover_predict import PredictResult
     from groundshift.pipelines.landcover_train import TrainResult
@@ -38,9 +35,12 @@ def run_chain(series: xr.Dataset, steps_: Steps) -> xr.Dataset:
         ConfigError: there is no such step, or it has no such option.
         InputError: a step cannot work on what it is given.
     """
+    from groundshift.landcover import chain
+    from groundshift.pipelines import steps
+
     if chain.VALID in series and steps.FRACTION not in series.coords:
         series = series.assign_coords({steps.FRACTION: series[chain.VALID].mean(("y", "x"))})
-    return Chain.of(steps_)(series)
+    return chain.Chain.of(steps_)(series)
 
 
 def train_landcover(
@@ -76,7 +76,7 @@ def train_landcover(
     given["model.kind"] = model
     if steps is not None:
         given["chain.steps"] = [{"use": each} if isinstance(each, str) else dict(each) for each in steps]
-    job = jobfile.make(TrainJob, {**given, **dotted(options, TrainJob)}, error=UsageError)
+    job = jobfile.make(TrainJob, {**given, **jobfile.dotted(options, TrainJob)}, error=UsageError)
     return landcover_train.train(job, progress)
 
 
@@ -89,15 +89,15 @@ def predict_landcover(
     **options: object,
 ) -> PredictResult:
     """Do the job of ``groundshift landcover predict``; arguments as for :func:`train_landcover`."""
-    from groundshift.pipelines import landcover_predict
+    from groundshift.pipelines import landcover_start
 
     given = {"input.scenes": _listed(series), "model.path": str(model), "output.outdir": str(outdir)}
-    job = jobfile.make(PredictJob, {**given, **dotted(options, PredictJob)}, error=UsageError)
-    return landcover_predict.predict(job, progress)
+    job = jobfile.make(PredictJob, {**given, **jobfile.dotted(options, PredictJob)}, error=UsageError)
+    return landcover_start.predict(job, progress)
 
 
 def _listed(series: str | Path | Sequence[str | Path] | None) -> list[str] | None:
-    from groundshift.pipelines.select import expanded
+    from groundshift.pipelines.scene_names import expanded
 
     if series is None:
         return None

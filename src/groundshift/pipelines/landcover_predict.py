@@ -9,6 +9,8 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from groundshift.execution.backend import open_pool
 from groundshift.execution.crew import Crew, WorkerDied
 from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress, Silent
-from groundshift.io import cog, models, vector
+from groundshift.io import cog, models
 from groundshift.io.atomic import free_bytes, sweep
 from groundshift.io.digests import Digests
 from groundshift.io.planes import Planes
@@ -46,10 +48,10 @@ from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said,
 from groundshift.pipelines.landcover_features import Features, SeriesFeatures
 from groundshift.pipelines.landcover_job import PredictJob
 from groundshift.pipelines.landcover_sources import Source, Wanted, open_source
+from groundshift.pipelines.landcover_start import IMPORTS
 from groundshift.pipelines.outdir import WORK, refuse_foreign, remove_other_work
 from groundshift.pipelines.smoothing import Smoothed, SmoothOptions
 
-_IMPORTS = ("groundshift.pipelines.landcover_blocks", "groundshift.pipelines.steps", "groundshift.io.safe")
 _SIDES = (1024, 512, 256, 128, 64, 32)
 _LITTLE = 0.01
 _UNTOLD = "{} does not tell the units of its features, as what the model learnt from did: see that they are the same."
@@ -113,15 +115,18 @@ class Stored:
     def read(self, window: Window) -> NDArray[np.float32]:
         """(class, y, x) float32, NaN = no data."""
         stored = self.planes.read(window)
-        return np.where(stored == UNKNOWN, np.float32(np.nan), stored.astype(np.float32) * np.float32(STEP))
+        found = np.multiply(stored, np.float32(STEP), dtype=np.float32)
+        found[stored == UNKNOWN] = np.nan
+        return found
 
 
-def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
+def predict(job: PredictJob, progress: Progress | None = None, pool: Crew | None = None) -> PredictResult:
     """Make a map with a model.
 
     Args:
         job: everything that was asked for.
         progress: told of each stage.
+        pool: of workers that have begun already; None: as the job says.
 
     Raises:
         InputError: the features are not those of the model; their names are told.
@@ -148,8 +153,13 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
         kept = False
         try:
             workers = 0 if wanted.chain.local else job.run.workers
-            with open_pool(workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir / WORK) as pool:
-                # What draws is loaded while the workers start.
+            with ExitStack() as own:
+                if pool is None or wanted.chain.local:
+                    pool = own.enter_context(
+                        open_pool(workers, scheduler=job.run.scheduler, imports=IMPORTS, folder=outdir / WORK)
+                    )
+                # Files are hashed, and what draws is loaded, while the workers start.
+                identified = own.enter_context(ThreadPoolExecutor(1)).submit(_identity, job, card, digest)
                 from groundshift.pipelines import landcover_results
 
                 source = open_source(job, wanted, outdir, pool, progress)
@@ -158,7 +168,7 @@ def predict(job: PredictJob, progress: Progress | None = None) -> PredictResult:
                 card.check_units(dict(zip(source.features.names, told, strict=True)) if told else {})
                 if card.units and not told:
                     source.warnings.append(SampleWarning(_UNTOLD.format(job.input.stack or "the series")))
-                work = (source.run.work if source.run else outdir / WORK) / f"map-{_identity(job, card, digest)}"
+                work = (source.run.work if source.run else outdir / WORK) / f"map-{identified.result()}"
                 if source.run is None:
                     remove_other_work(work)
                 state = State(
@@ -189,6 +199,8 @@ def _check(job: PredictJob, card: ModelCard) -> None:
     """
     _limits(card, job.output.confidence)
     if job.output.polygons is not None:
+        from groundshift.io import vector
+
         vector.check_vector_name(job.output.polygons)
     if job.input.stack is None and not card.bands:
         raise InputError(f"{job.model.path} was trained on a stack of features, not on a series: give it with --stack.")
@@ -299,6 +311,7 @@ def _classify(state: State) -> None:
         chances=planes("chances", classes, "uint8"),
         evidence=planes("evidence", 5, "uint8"),
         sets=planes("sets", classes, "uint8"),
+        codes=planes("codes", 1, "uint8"),
     )
     budget = max(pool.worker_bytes(state.job.run.memory), 2**25)
     taken = features.pixel_bytes + 8 * (len(features.names) + classes)
@@ -378,6 +391,9 @@ def _smooth(state: State) -> Smoothed:
         unit=MappingUnit(minimum_px=unit) if unit > 1 else None,
     )
     assert state.probabilities is not None
+    assert state.said is not None
+    if options == SmoothOptions(method="none"):
+        return Smoothed(state.said.codes, None)
     source = Stored(state.probabilities)
     budget = state.pool.worker_bytes(state.job.run.memory)
     return smoothing.run(

@@ -20,12 +20,12 @@ from groundshift.model.grid import blocks, pixel_area_m2, pixel_size_m
 from groundshift.model.legend import NO_DATA, Legend, legend_of
 from groundshift.pipelines import export, map_polygons
 from groundshift.pipelines.export import Export, Raster
+from groundshift.pipelines.landcover_blocks import look
 from groundshift.pipelines.map_polygons import PolygonsJob
 from groundshift.pipelines.outdir import MANIFEST, crs_text, earlier_manifest, job_options, remove_stale
 from groundshift.pipelines.smoothing import StoredCodes, count_codes
 from groundshift.report import landcover_figures, landcover_page, pictures
 from groundshift.report.landcover_page import ClassRow, LandcoverReport
-from groundshift.report.pictures import LabelQuicklook
 
 if TYPE_CHECKING:
     from groundshift.pipelines.landcover_predict import State
@@ -49,8 +49,10 @@ def write(state: State) -> dict[str, Any]:
         rasters = _rasters(state, legend)
         with state.progress.stage("write", len(rasters)) as advance:
             # The picture is drawn while workers write.
+            assert state.smoothed is not None
+            small = state.pool.start(look, state.smoothed.codes, lambda _: "making the map small")
             started = [state.pool.start(export.write, work, str) for work in rasters]
-            picture = _picture(state, legend)
+            picture = _picture(state, legend, *small.result())
             for each in started:
                 each.result()
                 advance(1)
@@ -118,16 +120,11 @@ def _rasters(state: State, legend: Legend) -> list[Export]:
     return made
 
 
-def _picture(state: State, legend: Legend) -> bytes:
-    assert state.smoothed is not None
-    look = LabelQuicklook(state.shape)
-    for window in blocks(state.shape, _SIDE):
-        look.add(window, state.smoothed.codes.read(window, 0).astype(np.uint8))
-    codes, _ = look.result()
+def _picture(state: State, legend: Legend, codes: NDArray[np.uint8], step: int) -> bytes:
     size = pixel_size_m(state.source.features.geobox)
     title = f"Land cover, {len(state.card.codes)} classes"
     figure = landcover_figures.classified_map(
-        codes, legend, title, _period(state), None if size is None else size * look.step
+        codes, legend, title, _period(state), None if size is None else size * step
     )
     return pictures.png(figure)
 

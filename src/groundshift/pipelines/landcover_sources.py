@@ -13,7 +13,7 @@ from groundshift.io.stackfile import open_stack
 from groundshift.landcover import chain as chains
 from groundshift.landcover.chain import Chain, Link
 from groundshift.model.scene import Checked, Scene
-from groundshift.pipelines import landcover_features, patches, scene_series
+from groundshift.pipelines import landcover_features, patches
 from groundshift.pipelines.landcover_features import Features, SeriesFeatures, StackFeatures
 from groundshift.pipelines.landcover_job import PredictJob, TrainJob
 
@@ -64,10 +64,11 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
         return Source(features=landcover_features.of_stack(open_stack(job.input.stack), wanted.names), chain=Chain(()))
     chain, modules = wanted.chain, wanted.modules
     if len(job.input.scenes) == 1 and patches.is_patch(job.input.scenes[0]):
-        patch = patches.open_patch(job.input.scenes[0], job.grid.bands)
-        return Source(
-            features=landcover_features.of_series(patch, chain, modules, pool), chain=chain, bands=patch.bands
-        )
+        folder = _Patch(job.input.scenes[0], job.grid.bands, chain, modules)
+        features = pool.run(_opened, [folder], describe=lambda _: f"opening {folder.path}")[0]
+        return Source(features=features, chain=chain, bands=features.series.bands)
+    from groundshift.pipelines import scene_series
+
     found, run = scene_series.read(job, outdir, pool, progress)
     return Source(
         features=landcover_features.of_series(found, chain, modules, pool),
@@ -77,6 +78,20 @@ def open_source(job: TrainJob | PredictJob, wanted: Wanted, outdir: Path, pool: 
         warnings=run.warnings,
         run=run,
     )
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """A patch that is to be opened, by a worker: it loads what that needs anyway."""
+
+    path: str
+    bands: tuple[str, ...]
+    chain: Chain
+    modules: tuple[str, ...]
+
+
+def _opened(work: _Patch) -> SeriesFeatures:
+    return landcover_features.of_series(patches.open_patch(work.path, work.bands), work.chain, work.modules)
 
 
 def units(features: Features) -> tuple[str, ...]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from groundshift.errors import InputError
-from groundshift.io import eopatch
 from groundshift.landcover.chain import VALID
 from groundshift.model.grid import Window, blocks
 from groundshift.pipelines.steps import FRACTION
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _VALID = ("mask.IS_VALID", "mask.VALID", "mask.VALID_DATA", "mask.IS_DATA")
 """Names under which eo-learn's examples say what is valid, the strictest first."""
@@ -49,6 +51,8 @@ class PatchSeries:
         Raises:
             InputError: the window reaches beyond the patch.
         """
+        import xarray as xr
+
         rows, columns = self.geobox.shape
         if window.shared(Window(0, int(rows), 0, int(columns))) != window:
             raise InputError(f"{self.folder}: rows {window.y0} to {window.y1} are not all in the patch.")
@@ -90,7 +94,8 @@ def open_patch(folder: str, bands: tuple[str, ...] = ()) -> PatchSeries:
         MissingInputError, ProductError: as :func:`~groundshift.io.eopatch.read_eopatch`.
         InputError: it holds no images over time.
     """
-    whole = eopatch.read_eopatch(folder)
+    opened = time.monotonic_ns()
+    whole = _whole(folder, opened)
     names: list[tuple[str, str, int | None]] = []
     for key, variable in whole.data_vars.items():
         group, _, own = str(key).partition(".")
@@ -105,13 +110,14 @@ def open_patch(folder: str, bands: tuple[str, ...] = ()) -> PatchSeries:
             names += [(f"{own}_{k + 1}", str(key), k) for k in range(count)]
     if not any("time" in whole[key].dims for _, key, _ in names):
         raise InputError(f"{folder}: holds no images over time: expected features in its folder data.")
-    opened = PatchSeries(folder, tuple(names), _grid(whole), opened=time.monotonic_ns())
-    return replace(opened, fraction=_fractions(opened))
+    return PatchSeries(folder, tuple(names), _grid(whole), _fractions(whole), opened)
 
 
 @lru_cache(maxsize=1)
 def _whole(folder: str, opened: int) -> xr.Dataset:
     """The patch, its arrays mapped."""
+    from groundshift.io import eopatch
+
     return eopatch.read_eopatch(folder)
 
 
@@ -125,10 +131,11 @@ def _valid(part: xr.Dataset) -> NDArray[np.bool_]:
     return valid
 
 
-def _fractions(series: PatchSeries) -> tuple[float, ...]:
-    rows, columns = (int(n) for n in series.geobox.shape)
-    total = sum(np.asarray(series.read(w)[VALID].sum(("y", "x")).values, float) for w in blocks((rows, columns), _ROWS))
-    return tuple(float(n) for n in np.asarray(total) / (rows * columns))
+def _fractions(whole: xr.Dataset) -> tuple[float, ...]:
+    shape = whole.sizes["y"], whole.sizes["x"]
+    parts = (_valid(whole.isel(y=slice(w.y0, w.y1))) for w in blocks(shape, _ROWS))
+    total = sum(np.count_nonzero(part, axis=(1, 2)) for part in parts)
+    return tuple(float(n) for n in np.asarray(total) / math.prod(shape))
 
 
 def _grid(whole: xr.Dataset) -> GeoBox:

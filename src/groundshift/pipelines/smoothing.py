@@ -36,12 +36,11 @@ Smoothing = Literal["none", "bilateral", "bayes"]
 
 _SIDE = 1024
 """Of a block in pixels, without its halo."""
-_SIDES = (_SIDE, 512, 256, 128)
+_SIDES = (512, 256, 128)
+"""Of blocks of probabilities."""
 _COPIES = 6
 """Of float32 probabilities that a block takes while it is smoothed, about."""
 _IMPORTS = ("groundshift.pipelines.smoothing",)
-LAYERS = ("confidence", "margin", "entropy")
-"""Of :attr:`Smoothed.certainty`."""
 
 
 class Probabilities(Protocol):
@@ -115,10 +114,8 @@ class Smoothed:
 
     codes: Planes
     """(1, y, x) uint8: 0 none, 255 no data."""
-    probabilities: Planes
-    """(class, y, x) uint8 as in :class:`StoredProbabilities`, smoothed."""
-    certainty: Planes
-    """(3, y, x) uint8: :data:`LAYERS` of the smoothed probabilities, in steps of 0.004, 255 no data."""
+    probabilities: Planes | None
+    """(class, y, x) uint8 as in :class:`StoredProbabilities`, smoothed; None: nobody asked for them."""
 
 
 def run(
@@ -131,6 +128,7 @@ def run(
     progress: Progress | None = None,
     *,
     budget: int | None = None,
+    kept: bool = False,
 ) -> Smoothed:
     """Smooth probabilities and make a map of them, in scratch.
 
@@ -143,15 +141,15 @@ def run(
         options: how.
         progress: told of each stage.
         budget: bytes that a block may take; None: as many as the largest takes.
+        kept: keep the smoothed probabilities.
 
     Law: blocks change nothing.
     """
     options, progress = options or SmoothOptions(), progress or Silent()
     side = _side(len(classes), budget)
     made = Smoothed(
-        Planes.create(work / "codes.bin", (1, *shape), "uint8"),
-        Planes.create(work / "smooth.bin", (len(classes), *shape), "uint8"),
-        Planes.create(work / "certainty.bin", (len(LAYERS), *shape), "uint8"),
+        Planes.create(work / "map.bin", (1, *shape), "uint8"),
+        Planes.create(work / "smooth.bin", (len(classes), *shape), "uint8") if kept or options.unit else None,
     )
     todo = [_SmoothBlock(source, shape, window, tuple(classes), options, made) for window in _tiles(shape, side)]
     with progress.stage("smooth", len(todo)) as advance:
@@ -165,11 +163,12 @@ def run(
         codes.delete()
         codes = other
     if options.unit is not None:
+        assert made.probabilities is not None
         stored = StoredProbabilities(made.probabilities)
         before = codes
         codes = mapping_unit(StoredCodes(codes), shape, options.unit, work, pool, stored, classes, progress, side)
         before.delete()
-    return Smoothed(codes, made.probabilities, made.certainty)
+    return Smoothed(codes, made.probabilities)
 
 
 def mapping_unit(
@@ -246,11 +245,11 @@ def smooth_map(
     shape = int(stack.geobox.shape[0]), int(stack.geobox.shape[1])
     codes = [code_of[name] for name in stack.names]
     with scratch(folder) as work, pool_for(shape, workers, _IMPORTS) as pool:
-        made = run(stack, shape, codes, work, pool, options, progress)
+        made = run(stack, shape, codes, work, pool, options, progress, kept=smoothed is not None)
         outputs = {"map": out} | ({"probabilities": smoothed} if smoothed else {})
         with ExitStack() as files:
             _write_map(made.codes, stack.geobox, legend, files.enter_context(atomic(out)), Path(out))
-            if smoothed:
+            if smoothed and made.probabilities is not None:
                 path = files.enter_context(atomic(smoothed))
                 _write_probabilities(made.probabilities, stack.geobox, stack.names, path, Path(smoothed))
         counts = count_codes(StoredCodes(made.codes), shape)
@@ -281,7 +280,7 @@ def _tiles(shape: tuple[int, int], side: int = _SIDE) -> Iterator[Window]:
 
 def _side(classes: int, budget: int | None) -> int:
     """Of blocks of so many classes that fit a budget."""
-    most = _SIDE**2 * classes * 4 * _COPIES if budget is None else budget
+    most = _SIDES[0] ** 2 * classes * 4 * _COPIES if budget is None else budget
     return next((side for side in _SIDES if side**2 * classes * 4 * _COPIES <= most), _SIDES[-1])
 
 
@@ -307,10 +306,9 @@ def _smooth_block(block: _SmoothBlock) -> None:
     halo_px, method = work[block.options.method]
     padded = block.window.padded(halo_px, block.shape)
     found = np.ascontiguousarray(method(block.source.read(padded))[:, *block.window.within(padded).slices])
-    sure = certainty(found, block.classes)
-    StoredProbabilities(block.made.probabilities).write(block.window, found)
-    block.made.codes.write(block.window, sure.codes, 0)
-    block.made.certainty.write(block.window, np.stack([sure.highest, sure.margin, sure.entropy]))
+    block.made.codes.write(block.window, certainty(found, block.classes).codes, 0)
+    if block.made.probabilities is not None:
+        StoredProbabilities(block.made.probabilities).write(block.window, found)
 
 
 @dataclass(frozen=True)
