@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift.change import series
-from groundshift.change.series import ConfirmOptions
+from groundshift.change.confirm import ConfirmOptions
 from groundshift.io.planes import round_mantissa
 from groundshift.model.grid import Window, blocks
 from groundshift.pipelines import fitting, pair_model
