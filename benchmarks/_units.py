@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift.change import series
-from groundshift.change.series import ConfirmOptions
-from groundshift.numerics.rounding import round_mantissa
+from groundshift.change.confirm import ConfirmOptions
 from groundshift.model.grid import Window, blocks
+from groundshift.numerics.rounding import round_mantissa
 from groundshift.pipelines import fitting, pair_model
 from groundshift.pipelines.fitting import Block
 from groundshift.pipelines.job import DetectSection, KindsSection, NormaliseSection

@@ -165,3 +165,53 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results.page, "render", lambda _facts: "<!DOCTYPE html>")
     monkeypatch.setattr(results.pictures, "png", lambda picture: str(picture.shape).encode())
     monkeypatch.setattr(results.pictures, "slide", lambda picture, *_, **__: picture)
+
+
+@pytest.fixture
+def parked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle workers of a pool that closes serve the next one: to start them takes longer than most tests' work."""
+    from groundshift.execution.pool import Pool, _Worker
+
+    close, hire = Pool.close, Pool._hire
+
+    def park(pool: Pool) -> None:
+        for worker in [worker for worker in pool._crew if worker.task is None and worker.process.poll() is None]:
+            pool._crew.remove(worker)
+            _PARKED.append((_place(pool), worker))
+        while len(_PARKED) > 2:
+            _end(_PARKED.pop(0)[1])
+        close(pool)
+
+    def take(pool: Pool) -> _Worker:
+        for place, worker in _PARKED:
+            if place == _place(pool) and worker.process.poll() is None:
+                _PARKED.remove((place, worker))
+                return worker
+        return hire(pool)
+
+    monkeypatch.setattr(Pool, "close", park)
+    monkeypatch.setattr(Pool, "retire", lambda _pool: None)
+    monkeypatch.setattr(Pool, "_hire", take)
+
+
+_PARKED: list[Any] = []
+
+
+def _place(pool: Any) -> tuple[Any, ...]:
+    """What a worker has of where it was started."""
+    from groundshift.execution.pool import environment
+
+    variables = {name: value for name, value in environment().items() if not name.startswith("PYTEST_")}
+    return os.getcwd(), pool._address_space, variables
+
+
+def _end(worker: Any) -> None:
+    worker.process.kill()
+    worker.channel.close()
+    worker.process.wait()
+
+
+def pytest_sessionfinish() -> None:
+    """End the workers that wait for a test."""
+    while _PARKED:
+        _end(_PARKED.pop()[1])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from groundshift.change import series
-from groundshift.change.series import CONFIRMED, FIRST, NONE, ConfirmOptions, Track
+from groundshift.change.confirm import ConfirmOptions
+from groundshift.change.series import CONFIRMED, FIRST, NONE, Track
 from groundshift.errors import UsageError
 
 CHANCES = st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0, math.nan])

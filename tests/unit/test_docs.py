@@ -13,7 +13,6 @@ import typer
 from groundshift import errors
 from groundshift.cli import s2cd
 from groundshift.cli.app import app
-from groundshift.cli.mosaic import FLAGS
 from groundshift.cli.options import GROUPS, OPTIONS
 from groundshift.errors import GroundshiftError, GroundshiftWarning
 
@@ -67,7 +66,7 @@ def table() -> str:
             value = f" {option.metavar}" if option.metavar else ""
             flags = ", ".join(f"`{flag}`" for flag in option.flags)
             spelt = f"{flags}{f' `{value.strip()}`' if value else ''}"
-            rows.append(f"| {_cell(spelt)} | `{option.key}` | {_cell(option.help)} |")
+            rows.append(f"| {_cell(spelt)} | `{option.key}` | {_cell(option.help())} |")
     return "\n".join(rows) + "\n"
 
 
@@ -163,7 +162,7 @@ def test_every_command_is_in_the_list_of_commands() -> None:
 def test_no_page_names_an_option_that_does_not_exist(page: Path) -> None:
     published = {spelling for flags, _, _ in s2cd._VALUED.values() for spelling in flags}
     known = {flag for option in OPTIONS for flag in option.flags} | published | OTHER_FLAGS | FOREIGN_FLAGS
-    known |= set(FLAGS.values()) | flags_of("screen", "landcover compare", *COMMANDS)
+    known |= flags_of("screen", "landcover compare", *COMMANDS)
     lines = [line for line in page.read_text("utf-8").splitlines() if "benchmarks/" not in line]
     named = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", "\n".join(lines)))
     assert named - known == set()

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift.errors import UsageError
+from groundshift.change.confirm import ConfirmOptions
 
 NONE, FIRST, CONFIRMED = 0, 1, 2
 """Status of a pixel: no change; first seen, and not yet confirmed; confirmed."""
-_MOST = 100
-
 
 KINDS = (
     "",
@@ -43,26 +41,6 @@ KINDS = (
 )
 """What a change often is by its signs, by the codes of :func:`kind_of`; not a finding."""
 _CLEAR, _BRIGHTNESS, _DARK_WATER = 0.1, 0.02, 0.15
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfirmOptions:
-    """When a change is seen, and when it is believed."""
-
-    threshold: float = 0.5
-    """Probability from which on a date differs from the reference."""
-    needed: int = 2
-    """Of the next clear dates, that must still differ."""
-    of: int = 3
-    """Next clear dates that have a say."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise UsageError(f"the threshold of change is a probability between 0 and 1, not {self.threshold}.")
-        if not 1 <= self.needed <= self.of <= _MOST:
-            raise UsageError(
-                f"change is confirmed by k of n dates, 1 <= k <= n <= {_MOST}, not {self.needed}/{self.of}."
-            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from pydantic.fields import FieldInfo
 
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
-from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, Resume, Save, examples
-from groundshift.cli.options import explained
+from groundshift.cli.layout import Command, Debug, Group, Json, Quiet, examples
+from groundshift.cli.options import (
+    AOI,
+    BANDS,
+    CLOUDS,
+    FORCE,
+    FORMAT,
+    NO_VERIFY,
+    OUTDIR,
+    PROJECTION,
+    RESOLUTION,
+    RESUME,
+    RUNNING,
+    WHICH_SCENES,
+    JobOption,
+)
+from groundshift.cli.signature import Options, reads
 from groundshift.errors import ConfigError, UsageError
 from groundshift.execution.progress import progress
 from groundshift.pipelines import jobfile
@@ -38,113 +53,82 @@ app = typer.Typer(
     help="Train a classifier of land cover, make maps with it, compare variants of a chain.",
     epilog=examples(TRAIN_EXAMPLES.splitlines()[0], PREDICT_EXAMPLES.splitlines()[0]),
 )
-_READING = {
-    "input.scenes": "--series",
-    "input.stack": "--stack",
-    "input.dates": "--dates",
-    "input.max_cloud": "--max-cloud",
-    "input.verify": "--no-verify",
-    "grid.aoi": "--aoi",
-    "clouds.mask": "--clouds",
-    "run.memory": "--memory",
-    "run.workers": "--workers",
-    "run.scheduler": "--scheduler",
-    "run.strict": "--strict",
-}
-TRAIN_FLAGS = {
-    **_READING,
-    "grid.bands": "--bands",
-    "grid.resolution": "--resolution",
-    "grid.projection": "--projection",
-    "chain.steps": "--chain",
-    "truth.path": "--truth",
-    "truth.class_field": "--class-field",
-    "samples.erode_px": "--erode",
-    "samples.per_class": "--per-class",
-    "samples.seed": "--seed",
-    "model.kind": "--model",
-    "splits.kind": "--splits",
-    "splits.folds": "--folds",
-    "splits.block_m": "--block",
-    "output.out": "--out",
-    "output.force": "--force",
-}
-PREDICT_FLAGS = {
-    **_READING,
-    "model.path": "MODEL",
-    "model.prior": "--prior",
-    "model.modules": "--steps",
-    "smooth.method": "--smooth",
-    "smooth.min_area": "--min-area",
-    "output.outdir": "--out",
-    "output.format": "--format",
-    "output.polygons": "--polygons",
-    "output.confidence": "--confidence",
-    "output.force": "--force",
-}
-_FIELDS: dict[str, FieldInfo] = {**jobfile.fields(PredictJob), **jobfile.fields(TrainJob)}
-_NAMES = {**PREDICT_FLAGS, **TRAIN_FLAGS}
-_READ, _LEARN, _OUT, _RUN = "Images", "Learning", "Results", "Running"
-
-
-def _option(key: str, metavar: str = "", short: str = "", panel: str = _READ) -> Any:
-    flags = [_NAMES[key], *([short] if short else [])]
-    return typer.Option(*flags, metavar=metavar or None, help=explained(_FIELDS[key]), rich_help_panel=panel)
-
-
-_CHAIN = typer.Option(
-    "--chain",
-    metavar="CHAIN.TOML",
-    rich_help_panel=_LEARN,
-    help="Named steps from a series to features, and files with steps of your own. "
-    "[default: granules of a day merged, NDVI, NDWI and norm, a calendar of 16 days]",
+_SERIES = JobOption(("--series",), "input.scenes", "SCENES", several=True)
+_STACK = JobOption(("--stack",), "input.stack", "FILE")
+_TRAIN = Options(
+    TrainJob,
+    {
+        "Learning": (
+            JobOption(("--truth",), "truth.path", "FILE"),
+            JobOption(
+                ("--chain",),
+                "chain.steps",
+                "CHAIN.TOML",
+                told="Named steps from a series to features, and files with steps of your own. "
+                "[default: granules of a day merged, NDVI, NDWI and norm, a calendar of 16 days]",
+            ),
+            JobOption(("--class-field",), "truth.class_field", "NAME"),
+            JobOption(("--erode",), "samples.erode_px", "PIXELS"),
+            JobOption(("--per-class",), "samples.per_class", "N"),
+            JobOption(("--seed",), "samples.seed", "N"),
+            JobOption(("--model",), "model.kind", "auto|mlp|lightgbm|rf|knn|tempcnn"),
+            JobOption(("--splits",), "splits.kind", "auto|polygon|block|knndm|random"),
+            JobOption(("--folds",), "splits.folds", "N"),
+            JobOption(("--block",), "splits.block_m", "METRES"),
+        ),
+        "Results": (JobOption(("--out", "-o"), "output.out", "FOLDER"), FORCE),
+        "Images": (
+            _SERIES,
+            _STACK,
+            *WHICH_SCENES,
+            NO_VERIFY,
+            replace(BANDS, metavar="B4,B8,..."),
+            AOI,
+            RESOLUTION,
+            PROJECTION,
+            CLOUDS,
+        ),
+        "Running": (RESUME, *RUNNING),
+    },
+    {},
 )
-_NO_VERIFY = typer.Option("--no-verify", help="Do not verify checksums.", rich_help_panel=_READ)
+_PREDICT = Options(
+    PredictJob,
+    {
+        "Results": (
+            replace(OUTDIR, flags=("--out", "-o")),
+            JobOption(("--prior",), "model.prior", "NAME=SHARE,..."),
+            JobOption(("--smooth",), "smooth.method", "bilateral|bayes|majority|none"),
+            JobOption(("--min-area",), "smooth.min_area", "M2"),
+            JobOption(("--polygons",), "output.polygons", "FILE"),
+            JobOption(("--confidence",), "output.confidence", "PERCENT"),
+            FORMAT,
+            FORCE,
+        ),
+        "Images": (
+            _SERIES,
+            _STACK,
+            *WHICH_SCENES,
+            NO_VERIFY,
+            AOI,
+            CLOUDS,
+            JobOption(("--steps",), "model.modules", "FILE.PY", several=True),
+        ),
+        "Running": (RESUME, *RUNNING),
+    },
+    {"model.path": "MODEL"},
+)
 
 
 @app.command(cls=Command, epilog=TRAIN_EXAMPLES, short_help="Train a model.")
-def train(
-    *,
-    truth: Annotated[str, _option("truth.path", "FILE", panel=_LEARN)],
-    out: Annotated[str, _option("output.out", "FOLDER", "-o", _OUT)],
-    series: Annotated[list[str] | None, _option("input.scenes", "SCENES")] = None,
-    stack: Annotated[str | None, _option("input.stack", "FILE")] = None,
-    dates: Annotated[str | None, _option("input.dates", "FIRST/LAST")] = None,
-    max_cloud: Annotated[str | None, _option("input.max_cloud", "PERCENT")] = None,
-    no_verify: Annotated[bool, _NO_VERIFY] = False,
-    bands: Annotated[str | None, _option("grid.bands", "B4,B8,...", "-b")] = None,
-    aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
-    resolution: Annotated[str | None, _option("grid.resolution", "METRES", "-r")] = None,
-    projection: Annotated[str | None, _option("grid.projection", "native|EPSG:N|WKT")] = None,
-    clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
-    chain: Annotated[str | None, _CHAIN] = None,
-    class_field: Annotated[str | None, _option("truth.class_field", "NAME", panel=_LEARN)] = None,
-    erode: Annotated[str | None, _option("samples.erode_px", "PIXELS", panel=_LEARN)] = None,
-    per_class: Annotated[str | None, _option("samples.per_class", "N", panel=_LEARN)] = None,
-    seed: Annotated[str | None, _option("samples.seed", "N", panel=_LEARN)] = None,
-    model: Annotated[str | None, _option("model.kind", "auto|mlp|lightgbm|rf|knn|tempcnn", panel=_LEARN)] = None,
-    splits: Annotated[str | None, _option("splits.kind", "auto|polygon|block|knndm|random", panel=_LEARN)] = None,
-    folds: Annotated[str | None, _option("splits.folds", "N", panel=_LEARN)] = None,
-    block: Annotated[str | None, _option("splits.block_m", "METRES", panel=_LEARN)] = None,
-    force: Annotated[bool, _option("output.force", panel=_OUT)] = False,
-    resume: Annotated[bool, Resume] = False,
-    memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
-    workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
-    scheduler: Annotated[str | None, _option("run.scheduler", "local|tcp://HOST:PORT", panel=_RUN)] = None,
-    strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
-    save_config: Annotated[str | None, Save] = None,
-    as_json: Annotated[bool, Json] = False,
-    quiet: Annotated[bool, Quiet] = False,
-    debug: Annotated[bool, Debug] = False,
-) -> None:
+@reads(_TRAIN)
+def train(*, as_json: bool, quiet: bool, save_config: str | None, debug: bool, **given: Any) -> None:
     """Train a land-cover model on samples of a reference, and say how well it does where it has not been.
 
     The model is a folder: LightGBM's text or ONNX, and model.json that describes it.
     """
-    given = _given(locals(), TRAIN_FLAGS)
-    given |= {"truth.path": truth, "samples.erode_px": erode, "model.kind": model, "splits.kind": splits}
-    given |= {"splits.block_m": block, "chain.steps": None, **_chain(chain)}
-    job = jobfile.make(TrainJob, given, lambda key: TRAIN_FLAGS.get(key, key), UsageError)
+    values = _TRAIN.values(given)
+    job = _TRAIN.job({**values, "chain.steps": None, **_chain(given["chain"])})
     if save_config is not None:
         jobfile.save(job, save_config)
     execute_train(job, as_json=as_json, quiet=quiet)
@@ -177,44 +161,13 @@ def execute_train(job: TrainJob, *, as_json: bool, quiet: bool) -> None:
 
 
 @app.command(cls=Command, epilog=PREDICT_EXAMPLES, short_help="Make a map.")
-def predict(
-    *,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=explained(_FIELDS["model.path"]))],
-    out: Annotated[str, _option("output.outdir", "FOLDER", "-o", _OUT)],
-    series: Annotated[list[str] | None, _option("input.scenes", "SCENES")] = None,
-    stack: Annotated[str | None, _option("input.stack", "FILE")] = None,
-    dates: Annotated[str | None, _option("input.dates", "FIRST/LAST")] = None,
-    max_cloud: Annotated[str | None, _option("input.max_cloud", "PERCENT")] = None,
-    no_verify: Annotated[bool, _NO_VERIFY] = False,
-    aoi: Annotated[str | None, _option("grid.aoi", "WKT|FILE")] = None,
-    clouds: Annotated[str | None, _option("clouds.mask", "auto|scl|unet|...")] = None,
-    steps: Annotated[list[str] | None, _option("model.modules", "FILE.PY")] = None,
-    prior: Annotated[str | None, _option("model.prior", "NAME=SHARE,...", panel=_OUT)] = None,
-    smooth: Annotated[str | None, _option("smooth.method", "bilateral|bayes|majority|none", panel=_OUT)] = None,
-    min_area: Annotated[str | None, _option("smooth.min_area", "M2", panel=_OUT)] = None,
-    polygons: Annotated[str | None, _option("output.polygons", "FILE", panel=_OUT)] = None,
-    confidence: Annotated[str | None, _option("output.confidence", "PERCENT", panel=_OUT)] = None,
-    format: Annotated[str | None, _option("output.format", "COG|GTiff|...", panel=_OUT)] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the results of another run.", rich_help_panel=_OUT)
-    ] = False,
-    resume: Annotated[bool, Resume] = False,
-    memory: Annotated[str | None, _option("run.memory", "2G", panel=_RUN)] = None,
-    workers: Annotated[str | None, _option("run.workers", "N", panel=_RUN)] = None,
-    scheduler: Annotated[str | None, _option("run.scheduler", "local|tcp://HOST:PORT", panel=_RUN)] = None,
-    strict: Annotated[bool, _option("run.strict", panel=_RUN)] = False,
-    save_config: Annotated[str | None, Save] = None,
-    as_json: Annotated[bool, Json] = False,
-    quiet: Annotated[bool, Quiet] = False,
-    debug: Annotated[bool, Debug] = False,
-) -> None:
+@reads(_PREDICT)
+def predict(*, as_json: bool, quiet: bool, save_config: str | None, debug: bool, **given: Any) -> None:
     """A land-cover map: classes, the probability of each, and how sure every pixel is.
 
     Features are made as the model's were; a model that is given other features says which.
     """
-    given = _given(locals(), PREDICT_FLAGS)
-    given |= {"model.path": model, "model.modules": steps, "smooth.method": smooth, "output.outdir": out}
-    job = jobfile.make(PredictJob, given, lambda key: PREDICT_FLAGS.get(key, key), UsageError)
+    job = _PREDICT.job(_PREDICT.values(given))
     if save_config is not None:
         jobfile.save(job, save_config)
     execute_predict(job, as_json=as_json, quiet=quiet)
@@ -288,17 +241,6 @@ def _moved(found: Mapping[str, Any]) -> str:
         return text
     told = "" if found["beyond_chance"] else ", may be chance"
     return f"{text} ({100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}{told})"
-
-
-def _given(local: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, object]:
-    """Options by dotted name, of the arguments of a command."""
-    from groundshift.pipelines.scene_names import expanded
-
-    given: dict[str, object] = {key: local.get(key.partition(".")[2]) for key in flags}
-    given["input.scenes"] = expanded(local["series"]) if local["series"] else None
-    given["input.verify"] = False if local["no_verify"] else None
-    given["clouds.mask"] = local["clouds"]
-    return given
 
 
 def _chain(path: str | None) -> dict[str, object]:

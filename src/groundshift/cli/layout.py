@@ -95,8 +95,3 @@ Json = typer.Option("--json", help="Print the result as JSON on stdout.", rich_h
 Save = typer.Option(
     "--save-config", metavar="JOB.TOML", help="Write the job as a file for groundshift run.", rich_help_panel="Running"
 )
-Resume = typer.Option(
-    "--resume",
-    help="Go on where an interrupted run of this job was; that is done in any case.",
-    rich_help_panel="Running",
-)

@@ -1,7 +1,7 @@
-"""The options of the command line: one registry, which ``change`` and ``S2-CD`` build their commands from.
+"""The options of the command line: those that commands share, and the registry of ``change`` and ``S2-CD``.
 
-Explanations and defaults are not here but at the field of :mod:`groundshift.pipelines.job` that an option sets, so
-the command line, the job file and the library cannot drift apart.
+Explanations and defaults are not here but at the field of a job (:mod:`groundshift.pipelines.job`) that an option sets,
+so the command line, the job file and the library cannot drift apart. Those of ``change``:
 
 ====================  =========================  ======================
 option                sets                       to
@@ -55,7 +55,7 @@ from pydantic.fields import FieldInfo
 
 from groundshift.errors import UsageError
 from groundshift.pipelines.job import ChangeJob
-from groundshift.pipelines.jobfile import fields, make_job
+from groundshift.pipelines.jobfile import Job, fields, make_job
 
 
 def explained(field: FieldInfo) -> str:
@@ -75,39 +75,85 @@ class JobOption:
     flags: tuple[str, ...]
     """Long name first."""
     key: str
-    """Dotted name of the field."""
+    """Dotted name of the field; empty: it sets none."""
     metavar: str = ""
     """What the value looks like; empty for a switch."""
     const: bool | None = None
     """What a switch sets; None: the option takes a value."""
+    told: str = ""
+    """Its explanation, where that of the field does not say it."""
+    several: bool = False
+    """Whether it can be given more than once."""
 
     @property
     def name(self) -> str:
         """The long name as an identifier: ``--min-area`` is ``min_area``."""
         return self.flags[0].removeprefix("--").replace("-", "_")
 
-    @property
-    def help(self) -> str:
-        """The explanation of the field, and its default."""
-        text = explained(fields()[self.key])
+    def help(self, kind: type[Job] = ChangeJob) -> str:
+        """The explanation of the field in a kind of job, and its default."""
+        if self.told:
+            return self.told
+        text = explained(fields(kind)[self.key])
         return text if self.const is not False else f"Do not {text[0].lower()}{text[1:]}"
 
 
-GROUPS: dict[str, tuple[JobOption, ...]] = {
-    "Grid": (
-        JobOption(("--bands", "-b"), "grid.bands", "B2,B3,..."),
-        JobOption(("--aoi",), "grid.aoi", "WKT|FILE"),
-        JobOption(("--resolution", "-r"), "grid.resolution", "METRES"),
-        JobOption(("--projection",), "grid.projection", "native|EPSG:N|WKT"),
-    ),
+Group = tuple[JobOption, ...]
+
+BANDS = JobOption(("--bands", "-b"), "grid.bands", "B2,B3,...")
+AOI = JobOption(("--aoi",), "grid.aoi", "WKT|FILE")
+RESOLUTION = JobOption(("--resolution", "-r"), "grid.resolution", "METRES")
+PROJECTION = JobOption(("--projection",), "grid.projection", "native|EPSG:N|WKT")
+
+PLAIN_RASTERS: Group = (
+    JobOption(("--band-order",), "input.band_order", "B2,B3,..."),
+    JobOption(("--scale",), "input.scale", "DN"),
+    JobOption(("--offset",), "input.offset", "DN"),
+)
+TRUST = JobOption(("--trust",), "input.trust", "metadata|pixels")
+NO_VERIFY = JobOption(("--no-verify",), "input.verify", const=False)
+
+WHICH_SCENES: Group = (
+    JobOption(("--dates",), "input.dates", "FIRST/LAST"),
+    JobOption(("--max-cloud",), "input.max_cloud", "PERCENT"),
+)
+CLOUDS = JobOption(("--clouds",), "clouds.mask", "auto|scl|unet|...")
+CLOUD_WEIGHTS = JobOption(("--weights",), "clouds.weights", "FILE")
+NO_SHADOWS = JobOption(("--no-shadows",), "clouds.shadows", const=False)
+MASK_CLASSES: Group = (
+    JobOption(("--mask-classes",), "clouds.classes", "0,1,3,..."),
+    JobOption(("--cloud-dilation",), "clouds.cloud_dilation_m", "METRES"),
+    JobOption(("--shadow-dilation",), "clouds.shadow_dilation_m", "METRES"),
+)
+
+REGRESSION = JobOption(("--regression",), "normalise.method", "orthogonal|robust|none")
+SAMPLE_PIXELS = JobOption(("--sample-pixels",), "normalise.sample_pixels", "N")
+SEED = JobOption(("--seed",), "normalise.seed", "N")
+NETWORK_WEIGHTS = JobOption(("--network-weights",), "detect.network_weights", "FILE")
+MIN_AREA = JobOption(("--min-area",), "detect.min_area", "M2")
+
+OUTDIR = JobOption(("--outdir", "-o"), "output.outdir", "FOLDER")
+FORMAT = JobOption(("--format",), "output.format", "COG|GTiff|...")
+FORCE = JobOption(("--force",), "output.force", const=True)
+
+RESUME = JobOption(
+    ("--resume",), "", const=True, told="Go on where an interrupted run of this job was; that is done in any case."
+)
+RUNNING: Group = (
+    JobOption(("--memory",), "run.memory", "2G"),
+    JobOption(("--workers",), "run.workers", "N"),
+    JobOption(("--scheduler",), "run.scheduler", "local|tcp://HOST:PORT"),
+    JobOption(("--strict",), "run.strict", const=True),
+)
+
+GROUPS: dict[str, Group] = {
+    "Grid": (BANDS, AOI, RESOLUTION, PROJECTION),
     "Reading": (
-        JobOption(("--band-order",), "input.band_order", "B2,B3,..."),
-        JobOption(("--scale",), "input.scale", "DN"),
-        JobOption(("--offset",), "input.offset", "DN"),
+        *PLAIN_RASTERS,
         JobOption(("--mask-before",), "input.mask_before", "FILE"),
         JobOption(("--mask-after",), "input.mask_after", "FILE"),
-        JobOption(("--trust",), "input.trust", "metadata|pixels"),
-        JobOption(("--no-verify",), "input.verify", const=False),
+        TRUST,
+        NO_VERIFY,
     ),
     "Masking": (
         JobOption(("--mask-classes",), "mask.classes", "0,1,3,..."),
@@ -115,43 +161,33 @@ GROUPS: dict[str, tuple[JobOption, ...]] = {
         JobOption(("--shadow-dilation",), "mask.shadow_dilation_m", "METRES"),
     ),
     "Normalisation": (
-        JobOption(("--regression",), "normalise.method", "orthogonal|robust|none"),
-        JobOption(("--sample-pixels",), "normalise.sample_pixels", "N"),
+        REGRESSION,
+        SAMPLE_PIXELS,
         JobOption(("--stats-extent",), "normalise.extent", "full|aoi"),
-        JobOption(("--seed",), "normalise.seed", "N"),
+        SEED,
     ),
     "Detection": (
         JobOption(("--method",), "detect.method", "cva|irmad|network|..."),
-        JobOption(("--network-weights",), "detect.network_weights", "FILE"),
+        NETWORK_WEIGHTS,
         JobOption(("--normalization",), "detect.normalization", "full|diag"),
         JobOption(("--estimator",), "detect.estimator", "robust|textbook"),
         JobOption(("--context",), "detect.context", "region|none"),
         JobOption(("--confidence",), "detect.confidence", "PERCENT"),
         JobOption(("--fdr",), "detect.fdr", "SHARE"),
-        JobOption(("--min-area",), "detect.min_area", "M2"),
+        MIN_AREA,
     ),
     "Kinds of change": (
         JobOption(("--classes",), "kinds.classes", "N"),
         JobOption(("--reference-vector",), "kinds.reference_vector", "first|...|1,0,0,0"),
         JobOption(("--smooth",), "kinds.smooth_px", "PIXELS"),
     ),
-    "Results": (
-        JobOption(("--outdir", "-o"), "output.outdir", "FOLDER"),
-        JobOption(("--format",), "output.format", "COG|GTiff|..."),
-        JobOption(("--p-value",), "output.p_value", const=True),
-        JobOption(("--force",), "output.force", const=True),
-    ),
-    "Running": (
-        JobOption(("--memory",), "run.memory", "2G"),
-        JobOption(("--workers",), "run.workers", "N"),
-        JobOption(("--scheduler",), "run.scheduler", "local|tcp://HOST:PORT"),
-        JobOption(("--strict",), "run.strict", const=True),
-    ),
+    "Results": (OUTDIR, FORMAT, JobOption(("--p-value",), "output.p_value", const=True), FORCE),
+    "Running": RUNNING,
 }
-"""Every option by the heading that help shows it under."""
+"""Every option of ``change`` by the heading that help shows it under."""
 
-OPTIONS: tuple[JobOption, ...] = tuple(option for group in GROUPS.values() for option in group)
-"""Every option, once."""
+OPTIONS: Group = tuple(option for group in GROUPS.values() for option in group)
+"""Each of them, once."""
 
 ARGUMENTS = {"input.before": "BEFORE", "input.after": "AFTER"}
 """Fields that are arguments, and what help calls them."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from groundshift.change.confirm import MOST_DATES, ConfirmOptions
 from groundshift.pipelines.job import Bands, Classes, NormaliseSection, RunSection, Section
 from groundshift.pipelines.mosaic_job import MaskingSection, ScenesSection
-
-if TYPE_CHECKING:
-    from groundshift.change.series import ConfirmOptions
-
-_MOST_DATES = 100
 
 
 class SeriesInputSection(ScenesSection):
@@ -76,15 +72,13 @@ class SeriesDetectSection(Section):
     @classmethod
     def _possible(cls, value: str) -> str:
         needed, of = _numbers(value)
-        if not 1 <= needed <= of <= _MOST_DATES:
-            raise ValueError(f"it is k/n, where 1 <= k <= n <= {_MOST_DATES}")
+        if not 1 <= needed <= of <= MOST_DATES:
+            raise ValueError(f"it is k/n, where 1 <= k <= n <= {MOST_DATES}")
         return value
 
     @property
     def rule(self) -> ConfirmOptions:
         """When a change is seen, and when it is believed."""
-        from groundshift.change.series import ConfirmOptions  # here, since it loads numpy, and a start must not
-
         needed, of = _numbers(self.confirm)
         return ConfirmOptions(threshold=self.threshold, needed=needed, of=of)
 

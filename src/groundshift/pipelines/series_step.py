@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundshift.change import series
-from groundshift.change.series import ConfirmOptions, Track
+from groundshift.change.confirm import ConfirmOptions
+from groundshift.change.series import Track
 from groundshift.io.atomic import atomic
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window
