@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -296,7 +297,9 @@ def test_a_job_file_makes_the_same_again(run: Run, tmp_path: Path) -> None:
     assert second.read_bytes() == first.read_bytes()
 
 
-def test_a_run_that_was_interrupted_goes_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_interrupted_goes_on_wherever_the_product_lies_then(
+    run: Run, products: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from groundshift.pipelines import features, features_blocks
 
     wanted = ("--features", "B11,NDVI,glcm:B8:entropy")
@@ -317,10 +320,11 @@ def test_a_run_that_was_interrupted_goes_on(run: Run, tmp_path: Path, monkeypatc
             run(out, *wanted)
     assert not out.exists()
     later: list[str] = []
+    monkeypatch.setitem(products, "moved", Path(shutil.copytree(products["west"], tmp_path / products["west"].name)))
     with monkeypatch.context() as patched:
         patched.setattr(features_blocks, "compute", lambda work: (later.append(work.key), made(work))[1])
         patched.setattr(features_blocks, "compose", None)
-        run(out, *wanted)
+        run(out, *wanted, of=("moved",))
     assert later
     assert set(later).isdisjoint(calls)
     assert out.read_bytes() == (tmp_path / "once.tif").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -163,17 +164,19 @@ def test_an_interrupted_map_goes_on_where_it_was(place: Path, monkeypatch: pytes
         real(self, window, values, *band)
 
     monkeypatch.setattr(Planes, "write", interrupted)
-    job = partial(gs.predict_landcover, place / "model", place / "patch", place / "resumed")
+    copy = shutil.copytree(place / "patch", place / "moved")
+    job = partial(gs.predict_landcover, place / "model", outdir=place / "resumed")
     from groundshift.execution.pool import Pool
 
     monkeypatch.setattr(landcover_start, "open_pool", lambda *_, **__: Pool(0))
     with pytest.raises(KeyboardInterrupt):
-        job()
+        job(place / "patch")
     assert not (place / "resumed" / "classes.tif").exists()
-    job()
+    job(copy)
     assert len(set(written)) == 6
     assert len(written) == 7, "three blocks were done, one was interrupted, two and the interrupted one were left"
     monkeypatch.undo()
+    assert str(copy) in (place / "resumed" / "manifest.json").read_text()
     gs.predict_landcover(place / "model", place / "patch", place / "straight", workers=1)
     assert (place / "resumed" / "classes.tif").read_bytes() == (place / "straight" / "classes.tif").read_bytes()
 

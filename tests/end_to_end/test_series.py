@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -186,8 +187,10 @@ def test_a_series_that_grew_is_the_same_as_one_of_all_dates_and_did_nothing_twic
     assert len(set(done)) == 2, "two dates are new and usable"
     assert {name: (out / name).stat().st_mtime_ns for name in made} == made
     assert contents(out) == contents(whole[0])
-    gs.detect_series(products, out, **PLAIN)
-    assert len(set(done)) == 2, "nothing is left to do"
+    moved = [shutil.copytree(product, tmp_path / "elsewhere" / product.name) for product in products]
+    gs.detect_series(moved, out, **PLAIN)
+    assert len(set(done)) == 2, "nothing is left to do, wherever the products lie"
+    assert all(str(path) in (out / "manifest.json").read_text() for path in moved)
 
 
 def test_a_run_that_was_interrupted_goes_on_in_any_cut_of_the_image(

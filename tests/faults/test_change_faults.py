@@ -459,6 +459,24 @@ def test_what_was_read_before_an_interruption_is_not_read_again(
 
 
 @pytest.mark.usefixtures("quick")
+def test_what_was_read_is_known_again_in_a_copy_but_not_in_the_other_role(
+    units: list[str], images: Any, tmp_path: Path
+) -> None:
+    paths = images(texture(), texture(2))
+    copies = [Path(shutil.copy(path, tmp_path / f"copy-of-{path.name}")) for path in paths]
+    gs.detect_changes(*paths, tmp_path / "whole", **READ)
+    for out, again, read in ((tmp_path / "out", copies, False), (tmp_path / "other", copies[::-1], True)):
+        with pytest.raises(KeyboardInterrupt):
+            gs.detect_changes(*paths, out, progress=Watched("fit", 1, interrupt), **READ)
+        units.clear()
+        gs.detect_changes(*again, out, **READ)
+        assert bool(units) == read
+        assert (rasters(out) == rasters(tmp_path / "whole")) != read
+        inputs = json.loads((out / "manifest.json").read_text())["inputs"]
+        assert [each["href"] for each in inputs] == list(map(str, again))
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("stage", ["fit", "compare", "kinds", "write"])
 def test_an_interruption_at_any_stage_is_made_good_by_the_next_run(
     stage: str, units: list[str], images: Any, tmp_path: Path

@@ -11,7 +11,10 @@ from groundshift.io.atomic import write_text
 
 
 class Digests:
-    """SHA-256 of files. One that was read before, and has the same size and time since, is not read again.
+    """SHA-256 of files. One that was read before, and that no one has touched since, is not read again.
+
+    Whether it was touched is told by its size, its number on the disk and both its times: that of its pixels can be set
+    by anyone (``cp -p``, ``touch -r``), that of its entry cannot.
 
     Args:
         path: JSON file that keeps them from run to run; None: this process only.
@@ -30,14 +33,24 @@ class Digests:
             OSError: it cannot be read, or is a folder.
         """
         status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns]
+        stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
         known = self._known.get(str(path))
-        if known is not None and known[:2] == stamp:
-            return str(known[2])
+        if known is not None and known[:-1] == stamp:
+            return str(known[-1])
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         self._known[str(path)] = [*stamp, found]
         return found
+
+    def told(self, text: str) -> object:
+        """What an option stands for: checksums of a file or of all files of a folder, else the words themselves."""
+        path = Path(text)
+        with suppress(OSError, ValueError):
+            if path.is_dir():
+                files = sorted(file for file in path.rglob("*") if file.is_file())
+                return [[file.relative_to(path).as_posix(), self.of(file)] for file in files]
+            return {"sha256": self.of(path)}
+        return text
 
     def save(self) -> None:
         """Keep what is known for the next run."""

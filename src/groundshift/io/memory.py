@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +44,13 @@ class MemoryReader:
     def verify(self, file: str) -> Checked:
         """There is nothing to verify; raises MissingInputError."""
         raise MissingInputError(f"{file}: a scene in memory has no files.")
+
+    def digest(self) -> str:
+        """SHA-256 of all the arrays."""
+        found = hashlib.sha256()
+        for array in (*self.arrays.values(), *(() if self.valid is None else (self.valid,))):
+            found.update(array.tobytes())
+        return found.hexdigest()
 
     def read(self, bands: Sequence[str], geobox: GeoBox, resampling: Resampling = "bilinear") -> Pixels:
         """Read bands on a grid; see :class:`~groundshift.model.scene.Reader`. The arrays returned are the caller's."""

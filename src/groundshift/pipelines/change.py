@@ -23,6 +23,7 @@ from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening
 from groundshift.io.atomic import sweep
+from groundshift.io.digests import Digests
 from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
@@ -155,9 +156,9 @@ def _failed_for_good() -> bool:
 
 def _identity(job: ChangeJob, readers: Sequence[Reader]) -> str:
     """What the planes of a run depend on: inputs and how they are read, grid, mask, and the program itself."""
-    options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.mask)]
-    named = (job.input.before, job.input.after, job.input.mask_before, job.input.mask_after, job.grid.aoi)
-    return running.identity(options, readers, job.grid.bands, [text for text in named if text])
+    digests = Digests()
+    options = [running.plain(section, digests) for section in (job.input, job.grid, job.mask)]
+    return running.identity(options, readers, digests)
 
 
 # ---- ingest --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from groundshift.features import proximity
 from groundshift.features.stack import ROADS, ROADS_LIMIT_M, Fitted
 from groundshift.io import opening, vector
 from groundshift.io.atomic import sweep
+from groundshift.io.digests import Digests
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks
 from groundshift.model.scene import Checked
@@ -156,10 +157,9 @@ def _check_names(job: FeaturesJob) -> None:
 
 def _identity(job: FeaturesJob, plan: FeaturesPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, features, grid, masks, and the program itself."""
-    options = [section.model_dump(mode="json") for section in (job.input, job.stack, job.texture, job.clouds)]
-    extra = (job.stack.dem, job.stack.roads, job.stack.aoi, job.texture.fitted, job.clouds.weights)
-    named = [*(text or "" for text in extra), *(layer.scene.href for layer in plan.layers)]
-    return running.identity(options, [layer.reader for layer in plan.layers], plan.bands, named)
+    digests = Digests()
+    options = [running.plain(section, digests) for section in (job.input, job.stack, job.texture, job.clouds)]
+    return running.identity(options, [layer.reader for layer in plan.layers], digests)
 
 
 # ---- read ----------------------------------------------------------------------------------------------------------

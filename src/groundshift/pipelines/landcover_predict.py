@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import shutil
@@ -18,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundshift import __version__
 from groundshift.errors import (
     CloudWarning,
     GroundshiftWarning,
@@ -252,15 +250,12 @@ def _check_space(state: State) -> None:
 
 def _identity(job: PredictJob, card: ModelCard, weights: str) -> str:
     """What the probabilities of a map depend on; scenes have a folder of their own identity around that of the map."""
-    plain = job.model_dump(mode="json", exclude={"run": True, "output": True, "smooth": True})
-    files = [Path(job.input.stack)] if job.input.stack is not None else []
-    for folder in map(Path, job.input.scenes):
-        if patches.is_patch(str(folder)):
-            files += sorted(path for path in folder.rglob("*") if path.is_file())
-    stamp = [[str(path), Digests().of(path)] for path in files]
+    digests = Digests()
+    options = [running.plain(section, digests) for section in (job.input, job.grid, job.clouds)]
+    read = [text for text in (job.input.stack, *job.input.scenes) if text is not None]
+    stamp = [digests.told(text) for text in read if text == job.input.stack or patches.is_patch(text)]
     modules = [steps.digest(text) for text in job.model.modules]
-    facts = [__version__, plain, job.output.confidence, asdict(card), weights, stamp, modules]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return running.identity([*options, job.model.prior, job.output.confidence, asdict(card), weights, stamp, modules])
 
 
 def _as_trained(card: ModelCard) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Progress, Silent
 from groundshift.io import cog, opening
 from groundshift.io.atomic import sweep
+from groundshift.io.digests import Digests
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, pixel_size_m
 from groundshift.model.scene import Checked
@@ -148,9 +149,9 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
 
 def identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
-    options = [section.model_dump(mode="json") for section in (job.input, job.grid, job.clouds, job.compose)]
-    named = [job.grid.aoi or "", job.clouds.weights or "", *(layer.scene.href for layer in plan.layers)]
-    return running.identity(options, [layer.reader for layer in plan.layers], job.grid.bands, named)
+    digests = Digests()
+    options = [running.plain(section, digests) for section in (job.input, job.grid, job.clouds, job.compose)]
+    return running.identity(options, [layer.reader for layer in plan.layers], digests)
 
 
 # ---- read ----------------------------------------------------------------------------------------------------------

@@ -270,18 +270,18 @@ def _judged(state: Run, view: FieldOfView, reader: Reader, folder: Path) -> tupl
 def _identity(state: Run, view: FieldOfView) -> str:
     """What every date and pair depends on, beside the scenes."""
     job = state.job
+    digests = Digests()
     sections = (
-        job.input.model_copy(update={"scenes": (), "dates": None}),
+        job.input.model_copy(update={"dates": None}),
         job.grid,
         job.clouds,
         job.normalise,
         job.detect.model_copy(update={"min_area": None}),
     )
     place = [str(view.geobox.affine), list(view.geobox.shape), str(view.geobox.crs), len(state.plan.fields) > 1]
-    options = [*(section.model_dump(mode="json") for section in sections), *place]
+    options = [*(running.plain(section, digests) for section in sections), *place]
     network = pair_model.network_of(job.detect.method, job.detect.network_weights)
-    named = (job.grid.aoi, job.clouds.weights, None if network is None else str(network.weights))
-    return running.identity(options, [], (), [text for text in named if text])
+    return running.identity([*options, None if network is None else digests.of(Path(network.weights))])
 
 
 def _chains(state: Run, view: FieldOfView) -> list[str]:
@@ -290,8 +290,7 @@ def _chains(state: Run, view: FieldOfView) -> list[str]:
     digests = Digests(state.work / "digests.json")
     with state.stage("identify", len(view.readers)) as advance:
         for reader in view.readers:
-            told = [*chains[-1:], reader.scene.name, reader.scene.href]
-            chains.append(running.identity(told, [reader], state.job.grid.bands, [reader.scene.href], digests))
+            chains.append(running.identity([*chains[-1:], reader.scene.name], [reader], digests))
             advance(1)
     with writing(state.work):
         state.work.mkdir(parents=True, exist_ok=True)
