@@ -198,7 +198,7 @@ def test_a_run_that_was_interrupted_goes_on_in_any_cut_of_the_image(
 ) -> None:
     for module in (series, series_alerts, series_rasters, series_step):
         monkeypatch.setattr(module, "ROWS", 32)
-    for module in (series, series_rasters, series_step):
+    for module in (series, series_alerts, series_rasters, series_step):
         monkeypatch.setattr(module, "COLUMNS", 96)
     done: list[tuple[str, int, int]] = []
     ours = series_step.run

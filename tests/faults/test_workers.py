@@ -48,6 +48,8 @@ def faulty(unit):
     if len(log.read_text()) <= times:
         if fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "short" and crowded(folder):
+            os.kill(os.getpid(), signal.SIGKILL)
         if fault == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
         if fault == "disk":
@@ -57,6 +59,27 @@ def faulty(unit):
         if fault == "bug":
             return {}[number]
     return block(number)
+
+def crowded(folder):
+    """Whether another unit is at work within a second, in a process that lives."""
+    own, end = str(os.getpid()), time.monotonic() + 1
+    while time.monotonic() < end:
+        others = {path.stem for path in Path(folder).glob("*.busy")} - {own}
+        if any(Path("/proc", other).exists() for other in others):
+            return True
+        time.sleep(0.01)
+    return False
+
+def greedy(unit):
+    """As faulty, at work where others can see it."""
+    busy = Path(unit[3], f"{os.getpid()}.busy")
+    busy.touch()
+    try:
+        if unit[1] == "none":
+            time.sleep(0.2)
+        return faulty(unit)
+    finally:
+        busy.unlink()
 
 def put(unit):
     """Write a file; slowly, where a file says so."""
@@ -137,11 +160,23 @@ def test_k2_k6_what_fails_every_time_is_told_and_costs_no_other_unit(
         5: TaskError,
         6: TaskError,
     }
-    assert "in unit 0 (tried 3 times)" in str(failed[0])
+    assert "in unit 0 (tried 3 times, the last time alone)" in str(failed[0])
     assert "--workers" in str(failed[0])
     assert "--memory" in str(failed[0])
     # What memory or files may cause is tried again; what the data say, or a bug, would come out the same.
     assert [_tries(tmp_path, number) for number in (0, 2, 5, 6, 8)] == [ATTEMPTS, 1, ATTEMPTS, 1, 2]
+
+
+def test_k2_a_unit_that_needs_all_the_memory_has_it_at_its_last_attempt(
+    units: ModuleType, fresh: Crew, tmp_path: Path
+) -> None:
+    """Two at work are more than there is memory for: whoever needs most of it is killed."""
+    work = [(number, "short" if number == 3 else "none", 99, str(tmp_path)) for number in range(10)]
+    assert fresh.run(units.greedy, work) == [units.block(number) for number in range(10)]
+    assert 1 < _tries(tmp_path, 3) == 1 + len(fresh.retried) <= ATTEMPTS
+    (tmp_path / "all").mkdir()
+    short = [(number, "short", 99, str(tmp_path / "all")) for number in range(3)]
+    assert fresh.run(units.greedy, short) == [units.block(number) for number in range(3)]
 
 
 def test_without_on_failure_the_first_error_ends_the_run_and_the_crew_works_on(

@@ -137,14 +137,14 @@ def _counted(values: Float32) -> Float64:
 
 def _risen(seen: Float64, calm: Float64) -> Float64:
     """1 - pi0 f0 / f in every bin, never falling; what is seen below the median is taken for unchanged."""
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression  # here, since it takes memory, and only a fit needs it
 
     low = np.cumsum(seen) <= 0.5 * seen.sum()
     calm = calm * max(1.0, float(seen[low].sum() / max(calm[low].sum(), 1.0)))
     above, below = (ndimage.gaussian_filter1d(counts, _SMOOTH_BINS, mode="constant") for counts in (calm, seen))
     raw = np.where(below > 1e-3, np.clip(1 - above / np.maximum(below, 1e-9), 0, _MOST), 0)
-    rising = IsotonicRegression(y_min=0, y_max=_MOST)
-    found: Float64 = rising.fit_transform(np.arange(BINS), raw, sample_weight=np.maximum(below, 1e-9))
+    found: Float64 = isotonic_regression(raw, weights=np.maximum(below, 1e-9)).x
+    found = np.clip(found, 0, _MOST)
     last = int(np.flatnonzero(seen)[-1])
     found[last:] = found[last]
     return found

@@ -47,6 +47,10 @@ class Task:
     ending: Ending | None = None
     wanted: bool = True
     """False once the run that it belongs to has ended: what becomes of it is of no interest."""
+    alone: bool = False
+    """This is its last attempt, and no other unit may be at work beside it: memory may have been short."""
+    cleared: bool = False
+    """Workers that were idle have been ended for its sake."""
 
     @property
     def doing(self) -> str:
@@ -93,6 +97,8 @@ class Crew(ABC):
 
     A unit whose worker is lost, hangs, or runs into trouble that may pass (``OSError``, ``MemoryError``), is given to
     another worker, so a function must be safe to call again with the same argument, whatever an earlier call left.
+    Where workers share the memory of one machine, the last attempt has all of it: no other unit is at work then, and
+    workers that are idle are ended first.
 
     Args:
         workers: how many there are; 0 runs everything inline, where nothing is tried twice.
@@ -138,6 +144,11 @@ class Crew(ABC):
     @abstractmethod
     def pids(self) -> tuple[int, ...]:
         """Process numbers of the workers."""
+
+    @property
+    def _share_memory(self) -> bool:
+        """Whether all workers are on this machine."""
+        return True
 
     def worker_bytes(self, text: str) -> int:
         """Memory that each worker may use for pixels, of that which is given to all (``2G``); may be negative."""
@@ -254,7 +265,7 @@ class Crew(ABC):
         self._collect()
 
     def _hand_out(self) -> None:
-        while self._queue and self._free():
+        while self._queue and self._may_begin(self._queue[0]) and self._free():
             task = self._queue.popleft()
             if self._give(task):
                 task.tries += 1
@@ -262,6 +273,15 @@ class Crew(ABC):
             else:
                 self._queue.appendleft(task)
                 return
+
+    def _may_begin(self, task: Task) -> bool:
+        """Whether a task may run beside those that are at work; for one that must be alone, room is made."""
+        if any(task.alone for task in self._held) or (task.alone and self._held):
+            return False
+        if task.alone and not task.cleared:
+            self.retire()
+            task.cleared = True
+        return True
 
     def _collect(self) -> list[Task]:
         """Wait for endings; tasks that are tried again are in the queue afterwards, the others are returned.
@@ -294,9 +314,10 @@ class Crew(ABC):
             said = value if kind == LOST else f"{value.strip().rpartition(chr(10))[2]} {task.doing}"
             if task.tries < self.attempts:
                 self.retried.append(said)
+                task.alone = self._share_memory and task.tries == self.attempts - 1
                 self._queue.appendleft(task)
                 return False
-            ending = kind, f"{value} (tried {task.tries} times)."
+            ending = kind, f"{value} (tried {task.tries} times{', the last time alone' if task.alone else ''})."
         task.ending, task.argument = ending, None
         return True
 

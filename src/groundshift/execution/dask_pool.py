@@ -168,6 +168,10 @@ class DaskPool(Crew):
         """Peak resident memory of this process plus those of all workers, bytes: an upper bound of their sum."""
         return memory.peak_rss() + self._peaks + sum(member.peak for member in self._members.values())
 
+    @property
+    def _share_memory(self) -> bool:
+        return self._ours
+
     def worker_bytes(self, text: str) -> int:
         """Memory that each worker may use for pixels: of a cluster, what is given is for each worker."""
         return super().worker_bytes(text) if self._ours else memory.worker_bytes(text, 1)

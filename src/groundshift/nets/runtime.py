@@ -64,6 +64,8 @@ def opened(content: bytes, name: str, threads: int = 1, *, keeps_memory: bool = 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = keeps_memory
+    # A plan for each shape that comes along would hold a block as large as all its layers.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

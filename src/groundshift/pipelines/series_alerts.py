@@ -19,7 +19,7 @@ from groundshift.io.vector import Pieces
 from groundshift.model.grid import Window, blocks, pixel_area_m2
 from groundshift.model.legend import NO_DATA
 from groundshift.pipelines import series_plan, series_step
-from groundshift.pipelines.series_step import ROWS
+from groundshift.pipelines.series_step import COLUMNS, ROWS
 
 if TYPE_CHECKING:
     from groundshift.pipelines.series import Followed, Run
@@ -56,7 +56,7 @@ class Alert:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _Part:
     track: Path
     chain: str
     window: Window
@@ -64,11 +64,11 @@ class _Rows:
     transform: Affine
 
     def __str__(self) -> str:
-        return f"outlining rows {self.window.y0} to {self.window.y1}"
+        return f"outlining alerts of rows {self.window.y0} to {self.window.y1}"
 
 
-def outline(work: _Rows) -> Pieces:
-    """The regions of some rows. A task for a worker."""
+def outline(work: _Part) -> Pieces:
+    """The regions of a part. A task for a worker."""
     track = series_step.load(work.track, work.window, work.chain, reference=False)
     changed = (track.status > NONE) & (track.first >= _EARLIEST)
     labels = np.where(changed, track.first.astype(np.int32) * _CODES + track.status, 0)
@@ -85,7 +85,8 @@ def write(state: Run, found: Followed) -> tuple[Path, list[Alert]]:
     """
     geobox = found.view.geobox
     rows, columns = (int(n) for n in geobox.shape)
-    work = [_Rows(found.track, found.chain, window, columns, geobox.affine) for window in blocks((rows, columns), ROWS)]
+    cuts = blocks((rows, columns), ROWS, COLUMNS)
+    work = [_Part(found.track, found.chain, window, columns, geobox.affine) for window in cuts]
     shapes, code, pixels, mean = vector.merge_measured(state.pool.run(outline, work, describe=str))
     area, least = pixel_area_m2(geobox) or 1.0, state.job.detect.min_area
     kept = pixels >= (_FEWEST_PX if least is None else math.ceil(least / area - 1e-9))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from groundshift.pipelines.series import Run
     from groundshift.pipelines.series_plan import FieldOfView
 
-_ROWS = 512
+_ROWS, _COLUMNS = 512, 2048
 _SAMPLE_PX = 250_000
 _VERIFIED = "verified "
 
@@ -126,7 +126,7 @@ def _shares(mask: Planes, area_px: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """Some rows of a scene that was read."""
+    """A part of a scene that was read."""
 
     stack: Stack
     window: Window
@@ -151,7 +151,7 @@ def _settled(state: Run, reader: Reader, stack: Stack, folder: Path) -> Seen:
     rows, columns = stack.mask.shape[1:]
     usable = Planes.create(folder / "usable.bin", (1, rows, columns), "uint8")
     every = max(1, rows * columns // _SAMPLE_PX)
-    work = [_Look(stack, window, usable, every) for window in blocks((rows, columns), _ROWS)]
+    work = [_Look(stack, window, usable, every) for window in blocks((rows, columns), _ROWS, _COLUMNS)]
     found = state.pool.run(look, work, describe=str)
     sample = np.concatenate([part for _, part in found], axis=1)
     infos = [reader.scene.bands[band] for band in state.job.grid.bands]
