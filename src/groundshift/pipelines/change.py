@@ -28,7 +28,7 @@ from groundshift.io.memory import MemoryReader
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, crop
 from groundshift.model.scene import Checked, Reader
-from groundshift.pipelines import export, fitting, ingest, pair_model, plan, results, running, stream
+from groundshift.pipelines import export, fitting, identities, ingest, pair_model, plan, results, running, stream
 from groundshift.pipelines.export import Exports
 from groundshift.pipelines.fitting import Block, Fitted
 from groundshift.pipelines.ingest import Stack
@@ -157,8 +157,8 @@ def _failed_for_good() -> bool:
 def _identity(job: ChangeJob, readers: Sequence[Reader]) -> str:
     """What the planes of a run depend on: inputs and how they are read, grid, mask, and the program itself."""
     digests = Digests()
-    options = [running.plain(section, digests) for section in (job.input, job.grid, job.mask)]
-    return running.identity(options, readers, digests)
+    options = [identities.plain(section, digests) for section in (job.input, job.grid, job.mask)]
+    return identities.of_run(options, readers, digests)
 
 
 # ---- ingest --------------------------------------------------------------------------------------------------------

@@ -28,7 +28,15 @@ from groundshift.io.digests import Digests
 from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks
 from groundshift.model.scene import Checked
-from groundshift.pipelines import features_blocks, features_fit, features_grid, features_plan, mosaic_layers, running
+from groundshift.pipelines import (
+    features_blocks,
+    features_fit,
+    features_grid,
+    features_plan,
+    identities,
+    mosaic_layers,
+    running,
+)
 from groundshift.pipelines.features_blocks import Compose, Compute, SceneStack
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.features_plan import FeaturesPlan
@@ -158,8 +166,8 @@ def _check_names(job: FeaturesJob) -> None:
 def _identity(job: FeaturesJob, plan: FeaturesPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, features, grid, masks, and the program itself."""
     digests = Digests()
-    options = [running.plain(section, digests) for section in (job.input, job.stack, job.texture, job.clouds)]
-    return running.identity(options, [layer.reader for layer in plan.layers], digests)
+    options = [identities.plain(section, digests) for section in (job.input, job.stack, job.texture, job.clouds)]
+    return identities.of_run(options, [layer.reader for layer in plan.layers], digests)
 
 
 # ---- read ----------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from groundshift.landcover.mmu import MappingUnit
 from groundshift.landcover.smooth import MajorityOptions
 from groundshift.model.classifier import ModelCard
 from groundshift.model.grid import Window, blocks, pixel_area_m2
-from groundshift.pipelines import landcover_sources, patches, smoothing, steps
+from groundshift.pipelines import identities, landcover_sources, patches, smoothing, steps
 from groundshift.pipelines.landcover_blocks import STEP, UNKNOWN, Predict, Said, predict_block
 from groundshift.pipelines.landcover_features import Features, SeriesFeatures
 from groundshift.pipelines.landcover_job import PredictJob
@@ -251,11 +251,11 @@ def _check_space(state: State) -> None:
 def _identity(job: PredictJob, card: ModelCard, weights: str) -> str:
     """What the probabilities of a map depend on; scenes have a folder of their own identity around that of the map."""
     digests = Digests()
-    options = [running.plain(section, digests) for section in (job.input, job.grid, job.clouds)]
+    options = [identities.plain(section, digests) for section in (job.input, job.grid, job.clouds)]
     read = [text for text in (job.input.stack, *job.input.scenes) if text is not None]
     stamp = [digests.told(text) for text in read if text == job.input.stack or patches.is_patch(text)]
     modules = [steps.digest(text) for text in job.model.modules]
-    return running.identity([*options, job.model.prior, job.output.confidence, asdict(card), weights, stamp, modules])
+    return identities.of_run([*options, job.model.prior, job.output.confidence, asdict(card), weights, stamp, modules])
 
 
 def _as_trained(card: ModelCard) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from groundshift.io.planes import Planes
 from groundshift.model.grid import Window, blocks, pixel_size_m
 from groundshift.model.scene import Checked
 from groundshift.pipelines import (
+    identities,
     mosaic_blocks,
     mosaic_fit,
     mosaic_layers,
@@ -150,8 +151,8 @@ def run(job: MosaicJob, progress: Progress | None = None) -> MosaicResult:
 def identity(job: MosaicJob, plan: MosaicPlan) -> str:
     """What planes and blocks depend on: scenes and how they are read, grid, masks, method, and the program itself."""
     digests = Digests()
-    options = [running.plain(section, digests) for section in (job.input, job.grid, job.clouds, job.compose)]
-    return running.identity(options, [layer.reader for layer in plan.layers], digests)
+    options = [identities.plain(section, digests) for section in (job.input, job.grid, job.clouds, job.compose)]
+    return identities.of_run(options, [layer.reader for layer in plan.layers], digests)
 
 
 # ---- read ----------------------------------------------------------------------------------------------------------

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from odc.geo.geobox import GeoBox
 
-from groundshift import __version__
 from groundshift.errors import GroundshiftWarning, OutputError, StrictError
 from groundshift.execution import memory
 from groundshift.execution.crew import Crew
@@ -22,25 +19,18 @@ from groundshift.execution.journal import Journal
 from groundshift.execution.progress import Advance, Progress
 from groundshift.io import vector
 from groundshift.io.atomic import free_bytes
-from groundshift.io.digests import Digests
-from groundshift.io.memory import MemoryReader
 from groundshift.model.grid import blocks
-from groundshift.model.scene import Checked, OpenOptions, Reader, Scene
+from groundshift.model.scene import Checked, OpenOptions, Reader
 from groundshift.pipelines import ingest
 from groundshift.pipelines.features_job import FeaturesJob
 from groundshift.pipelines.ingest import Unit
-from groundshift.pipelines.job import ChangeJob, InputSection, Section
+from groundshift.pipelines.job import ChangeJob, InputSection
 from groundshift.pipelines.mosaic_job import MosaicJob, ScenesSection
 from groundshift.pipelines.outdir import WORK
 from groundshift.pipelines.series_job import SeriesJob
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
-
-_SCENES = ("scenes", "stack", "before", "after", "mask_before", "mask_after")
-"""Options that name what is read: its readers tell what it holds."""
-_FILES = ("aoi", "dem", "roads", "fitted", "weights", "network_weights")
-"""Options that name a file, or a folder, whose contents the pixels depend on."""
 
 J = TypeVar("J", ChangeJob, MosaicJob, FeaturesJob, SeriesJob)
 
@@ -135,46 +125,6 @@ def open_options(how: InputSection | ScenesSection, outdir: Path, mask: str | No
         verify=how.verify,
         scratch=str(outdir / WORK / "unpacked"),
     )
-
-
-def identity(options: Sequence[object], readers: Sequence[Reader] = (), digests: Digests | None = None) -> str:
-    """What the planes of a run depend on: options, what the files of the scenes hold, and the program itself.
-
-    Where the files lie, and how they are called, is not part of it.
-
-    Args:
-        options: as plain values, files by what they hold: see :func:`plain`.
-        readers: of all scenes, in order.
-        digests: that are known already.
-    """
-    digests = digests or Digests()
-    stamp = [*options, *([_facts(reader.scene), _contents(reader, digests)] for reader in readers)]
-    return hashlib.sha256(json.dumps([__version__, stamp], sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def plain(section: Section, digests: Digests) -> dict[str, object]:
-    """Options as plain values, files by what they hold; without the scenes, of which their readers tell."""
-    values = section.model_dump(mode="json", exclude=set(_SCENES))
-    return {name: digests.told(value) if name in _FILES and value else value for name, value in values.items()}
-
-
-def _facts(scene: Scene) -> list[object]:
-    """What the metadata of a scene say, but for its name and where it lies."""
-    infos = [*scene.bands.values(), *([scene.classification] if scene.classification is not None else [])]
-    said = replace(scene, name="", href="", offset_rule="", bands={}, classification=None, warnings=())
-    return [asdict(said), *(asdict(replace(info, href="")) for info in infos)]
-
-
-def _contents(reader: Reader, digests: Digests) -> list[str]:
-    """What the files of a scene hold: of all its bands, since a mask may read others than a job names."""
-    if isinstance(reader, MemoryReader):
-        return [reader.digest()]
-    bands, classes = reader.scene.bands, reader.scene.classification
-    named = [reader.scene.href, *(info.href for info in (*bands.values(), *([classes] if classes is not None else [])))]
-    named += reader.files(names(reader, tuple(bands)))
-    # Of a zip, archive.zip!file, the archive; names of files within a product are those of the bands once more.
-    paths = (Path(part) for text in named for part in (text, text.rpartition("!")[0]) if part)
-    return [digests.of(path) for path in dict.fromkeys(path.resolve() for path in paths if path.is_file())]
 
 
 def area_px(area: BaseGeometry | None, geobox: GeoBox) -> int:

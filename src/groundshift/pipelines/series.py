@@ -31,6 +31,7 @@ from groundshift.model.grid import blocks, pixel_size_m
 from groundshift.model.scene import Reader
 from groundshift.pipelines import (
     fitting,
+    identities,
     ingest,
     pair_model,
     running,
@@ -279,9 +280,9 @@ def _identity(state: Run, view: FieldOfView) -> str:
         job.detect.model_copy(update={"min_area": None}),
     )
     place = [str(view.geobox.affine), list(view.geobox.shape), str(view.geobox.crs), len(state.plan.fields) > 1]
-    options = [*(running.plain(section, digests) for section in sections), *place]
+    options = [*(identities.plain(section, digests) for section in sections), *place]
     network = pair_model.network_of(job.detect.method, job.detect.network_weights)
-    return running.identity([*options, None if network is None else digests.of(Path(network.weights))])
+    return identities.of_run([*options, None if network is None else digests.of(Path(network.weights))])
 
 
 def _chains(state: Run, view: FieldOfView) -> list[str]:
@@ -290,7 +291,7 @@ def _chains(state: Run, view: FieldOfView) -> list[str]:
     digests = Digests(state.work / "digests.json")
     with state.stage("identify", len(view.readers)) as advance:
         for reader in view.readers:
-            chains.append(running.identity([*chains[-1:], reader.scene.name], [reader], digests))
+            chains.append(identities.of_run([*chains[-1:], reader.scene.name], [reader], digests))
             advance(1)
     with writing(state.work):
         state.work.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from groundshift.io.digests import Digests
 from groundshift.io.memory import from_arrays
 from groundshift.io.opening import open_scene
 from groundshift.model.scene import OpenOptions
-from groundshift.pipelines import running
+from groundshift.pipelines import identities
 from groundshift.pipelines.features_job import FeaturesJob
 
 JOB: dict[str, Any] = {"input": {"scenes": ["scene"]}, "output": {"out": "stack.tif"}}
@@ -26,13 +26,13 @@ def test_a_run_is_the_same_where_files_were_touched_and_another_where_they_hold_
     file = tmp_path / "B02.tif"
     file.write_bytes(b"pixels")
     known, options = Digests(), FeaturesJob.model_validate(JOB | {"stack": {"dem": str(file)}}).stack
-    first = running.plain(options, known)
+    first = identities.plain(options, known)
     os.utime(file, ns=(1, 1))
-    assert running.plain(options, known) == first
+    assert identities.plain(options, known) == first
     file.write_bytes(b"pixelS")
     os.utime(file, ns=(1, 1))
-    assert running.plain(options, known) != first, "same place, size and time of the pixels, one byte another"
-    assert running.plain(options, Digests()) == running.plain(options, known)
+    assert identities.plain(options, known) != first, "same place, size and time of the pixels, one byte another"
+    assert identities.plain(options, Digests()) == identities.plain(options, known)
 
 
 def test_options_are_told_by_what_files_and_folders_hold_wherever_they_lie(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_options_are_told_by_what_files_and_folders_hold_wherever_they_lie(tmp_p
     def told(place: Path, **stack: str) -> list[object]:
         clouds = {"weights": str(place / "weights")}
         job = FeaturesJob.model_validate(JOB | {"stack": {"dem": str(place / "dem.tif")} | stack, "clouds": clouds})
-        return [running.plain(section, Digests()) for section in (job.input, job.stack, job.clouds)]
+        return [identities.plain(section, Digests()) for section in (job.input, job.stack, job.clouds)]
 
     assert told(places[0]) == told(places[1])
     assert told(places[0], roads=str(places[0] / "dem.tif")) != told(places[0])
@@ -62,7 +62,7 @@ def test_images_are_known_by_pixels_and_order_and_not_by_path(tmp_path: Path, wr
     )
 
     def named(*paths: Path, **more: Any) -> str:
-        return running.identity([], [open_scene(str(path), replace(options, **more)) for path in paths])
+        return identities.of_run([], [open_scene(str(path), replace(options, **more)) for path in paths])
 
     copy = shutil.copy(first, tmp_path / "copy.tif")
     assert named(copy, second) == named(first, second)
@@ -83,7 +83,7 @@ def test_products_are_known_by_what_they_hold(zipped: bool, safe_copy: Path, tmp
         return Path(shutil.copytree(safe_copy, tmp_path / folder / safe_copy.name))
 
     def named(path: Path) -> str:
-        return running.identity([], [open_scene(str(path), OpenOptions(verify=False))], known)
+        return identities.of_run([], [open_scene(str(path), OpenOptions(verify=False))], known)
 
     known, product = Digests(), placed("one")
     elsewhere = shutil.copytree(product, tmp_path / "moved.SAFE") if not zipped else shutil.copy(product, tmp_path)
@@ -101,7 +101,7 @@ def test_products_are_known_by_what_they_hold(zipped: bool, safe_copy: Path, tmp
 
 def test_arrays_in_memory_are_known_by_what_they_hold() -> None:
     def named(value: float) -> str:
-        return running.identity([], [from_arrays({"B04": np.full((4, 4), value)})])
+        return identities.of_run([], [from_arrays({"B04": np.full((4, 4), value)})])
 
     assert named(0.1) == named(0.1) != named(0.2)
 
