@@ -1,4 +1,4 @@
-"""Plain decoding: every JPEG 2000 file given, by rows of its tiles in N processes, pixels thrown away.
+"""Plain decoding: every raster given, all its bands, by rows of its tiles in N processes, pixels thrown away.
 
 python benchmarks/decoding.py [--workers 2] FILE ...
 """
@@ -24,11 +24,11 @@ def _opened(path: str) -> DatasetReader:
 
 
 def decode(task: tuple[str, int, int]) -> int:
-    """Decode rows of one file; returns the number of pixels."""
+    """Decode rows of one file; returns the number of values."""
     path, top, bottom = task
     with rasterio.Env(**SETTINGS):
         dataset = _opened(path)
-        pixels = dataset.read(1, window=Window(0, top, dataset.width, bottom - top))
+        pixels = dataset.read(window=Window(0, top, dataset.width, bottom - top))
     return int(pixels.size)
 
 
@@ -51,7 +51,7 @@ def main() -> None:
         pixels = sum(pool.imap_unordered(decode, list(tasks(options.files))))
         pool.close()
         pool.join()
-    print(f"{pixels / 1e6:.1f} megapixels of {len(options.files)} files")
+    print(f"{pixels / 1e6:.1f} million values of {len(options.files)} files")
 
 
 if __name__ == "__main__":

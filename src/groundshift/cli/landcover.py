@@ -153,6 +153,8 @@ def execute_train(job: TrainJob, *, as_json: bool, quiet: bool) -> None:
         ]
         print_table(header, rows)
         parts = f"{summary['splits']['folds']} parts by {summary['splits']['kind']}"
+        if len(summary["candidates"]) > 1:
+            parts += ", each by the classifier that is best on the others"
         print(f"where it has not been ({parts}): {_percent(found, 'overall_accuracy')} of the pixels right,")
         print(f"macro F1 {_percent(found, 'macro_f1')}, calibration error {found['calibration_error']:.3f}")
         tried = ", ".join(f"{each['kind']} {100 * each['macro_f1']:.1f} %" for each in summary["candidates"])

@@ -7,7 +7,7 @@ estimate of transfer, not the accuracy of a map: that takes a probability sample
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,10 @@ class Judged:
     """(group, predicted class, true class), weighted."""
     limits: dict[str, list[float | None]]
     """Percent of confidence to the greatest score of a class in its sets (lac), None: always in them."""
-    held: dict[str, float]
-    """Percent of confidence to the share of pixels whose set holds their class, with limits that other parts gave."""
+    part: NDArray[np.intp]
+    """(n,) number of the part that a sample is of; -1: it is not asked."""
+    held: dict[str, NDArray[np.bool_]]
+    """Percent of confidence to whether the set of a sample holds its class, with limits that other parts gave."""
 
 
 def judge(
@@ -87,7 +89,7 @@ def judge(
     codes, index = np.unique(samples.label, return_inverse=True)
     raw = np.zeros((len(samples), len(codes)))
     ratio = np.ones((len(samples), len(codes)))
-    part = np.full(len(samples), -1)
+    part = np.full(len(samples), -1, np.intp)
     for k, (train, test) in enumerate(folds):
         taught, test = train[samples.lesson[train] > 0], test[samples.weight[test] > 0]
         one = clone(classifier).fit(samples.values[taught], samples.label[taught], sample_weight=samples.lesson[taught])
@@ -112,7 +114,8 @@ def judge(
         temperature=cooled(seen),
         counts=_counts(found[seen], index[seen], samples.group[seen], samples.weight[seen]),
         limits={f"{percent:g}": _limits(found[seen], index[seen], percent) for percent in _CONFIDENCE},
-        held={f"{percent:g}": _held(found, index, part, samples.weight, percent) for percent in _CONFIDENCE},
+        part=part,
+        held={f"{percent:g}": _held(found, index, part, percent) for percent in _CONFIDENCE},
     )
 
 
@@ -124,10 +127,12 @@ def best(
 ) -> tuple[Classifier, Judged, list[dict[str, Any]]]:
     """Judge classifiers on the same parts, and take the one with the highest macro F1; of equals the first.
 
+    The figures are not those by which it is taken, which flatter: see :func:`_nested`.
+
     Of several, those that would map slowly are left out.
 
     Returns:
-        It, its judgement, and what is told of every one.
+        It, the judgement of the choice, and what is told of every one.
     """
     lessons = int((samples.lesson > 0).sum())
     for each in candidates:
@@ -137,17 +142,46 @@ def best(
     judged = [judge(each, samples, folds, advance) for each in candidates]
     scores = [figures(each.counts.sum(axis=0)) for each in judged]
     chosen = int(np.argmax([score["macro_f1"] for score in scores]))
+    found, taken = _nested(judged, chosen, samples)
     tried = [
-        {"kind": each.kind, **{key: float(score[key]) for key in ("overall_accuracy", "macro_f1")}}
-        for each, score in zip(candidates, scores, strict=True)
+        {
+            "kind": each.kind,
+            **{key: float(score[key]) for key in ("overall_accuracy", "macro_f1")},
+            "chosen_without_part": taken.count(k),
+        }
+        for k, (each, score) in enumerate(zip(candidates, scores, strict=True))
     ]
-    return candidates[chosen], judged[chosen], tried
+    return candidates[chosen], found, tried
 
 
-def _held(
-    probabilities: Float64, index: NDArray[np.intp], part: NDArray[np.intp], weight: Float64, percent: float
-) -> float:
-    """Share of samples, by their weight, whose set holds their class, with limits from the other parts."""
+def _nested(judged: Sequence[Judged], chosen: int, samples: Table) -> tuple[Judged, list[int]]:
+    """What a choice among classifiers is worth: each part is judged by the one that is best on the other parts.
+
+    Temperature and limits are those of the one that is chosen on all parts, which is the one that maps.
+
+    Returns:
+        The judgement, and which classifier each part was judged by.
+    """
+    one = judged[0]
+    index = np.searchsorted(one.codes, samples.label)
+    mixed, taken = judged[chosen].probabilities.copy(), []
+    held = {percent: values.copy() for percent, values in judged[chosen].held.items()}
+    for k in range(one.part.max() + 1):
+        own, others = one.part == k, (one.part >= 0) & (one.part != k)
+        tables = [_counts(each.probabilities[others], index[others], samples.group[others], samples.weight[others])
+                  for each in judged]  # fmt: skip
+        best_of = int(np.argmax([figures(counts.sum(axis=0))["macro_f1"] for counts in tables]))
+        taken.append(best_of)
+        mixed[own] = judged[best_of].probabilities[own]
+        for percent, values in held.items():
+            values[own] = judged[best_of].held[percent][own]
+    seen = one.part >= 0
+    counts = _counts(mixed[seen], index[seen], samples.group[seen], samples.weight[seen])
+    return replace(judged[chosen], probabilities=mixed, counts=counts, held=held), taken
+
+
+def _held(probabilities: Float64, index: NDArray[np.intp], part: NDArray[np.intp], percent: float) -> NDArray[np.bool_]:
+    """Whether the set of each sample holds its class, with limits from the other parts."""
     options = ConformalOptions(score="lac", alpha=1 - percent / 100)
     right = np.zeros(len(index), bool)
     for k in range(part.max() + 1):
@@ -155,7 +189,7 @@ def _held(
         limits = calibration.conformal_quantile(probabilities[others], index[others], options)
         sets = calibration.confidence_sets(probabilities[own], limits, options)
         right[own] = sets[np.arange(len(sets)), index[own]]
-    return float(np.average(right[part >= 0], weights=weight[part >= 0]))
+    return right
 
 
 def _limits(probabilities: Float64, index: NDArray[np.intp], percent: float) -> list[float | None]:
@@ -231,7 +265,10 @@ def report(judged: Judged, samples: Table, names: Sequence[str]) -> dict[str, An
             "accuracy": [_number(value) for value in curve.accuracy],
             "count": curve.count.tolist(),
         },
-        "confidence_sets": judged.held,
+        "confidence_sets": {
+            percent: float(np.average(right[seen], weights=samples.weight[seen]))
+            for percent, right in judged.held.items()
+        },
         "temperature": judged.temperature,
         "groups": len(judged.counts),
         "samples": int(seen.sum()),
