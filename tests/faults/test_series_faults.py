@@ -92,6 +92,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
         (("one", "two"), ("--method", "network", "--bands", "B02,B03"), 65, "take --method statistical"),
         (("one", "two"), ("--method", "network", "--network-weights", "none.onnx"), 66, "none.onnx"),
         (("nothing",), (), 66, "nothing"),
+        (("one", "two"), ("--memory", "300M"), 2, "--memory is 300M, and this series needs"),
     ],
 )
 def test_one_sentence_and_a_code(

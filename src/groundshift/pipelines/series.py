@@ -26,7 +26,7 @@ from groundshift.io import opening
 from groundshift.io.atomic import sweep, writing
 from groundshift.io.digests import Digests
 from groundshift.model.scene import Reader
-from groundshift.pipelines import pair_model, results, running, series_pairs, series_plan, series_scenes
+from groundshift.pipelines import pair_model, results, running, series_memory, series_pairs, series_plan, series_scenes
 from groundshift.pipelines.running import Running
 from groundshift.pipelines.series_job import SeriesJob
 from groundshift.pipelines.series_pairs import Dated, Failure, Pair
@@ -111,7 +111,7 @@ def run(job: SeriesJob, progress: Progress | None = None, workers: OpenPool | No
         results.refuse_foreign(outdir, job, resumed=(outdir / STATE).exists())
         sweep(outdir)
         with (workers or open_pool)(
-            job.run.workers, scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir
+            series_memory.workers(job, plan), scheduler=job.run.scheduler, imports=_IMPORTS, folder=outdir
         ) as pool:
             state = Run(
                 job=job, plan=plan, pool=pool, progress=progress or Silent(), outdir=outdir, work=outdir / STATE

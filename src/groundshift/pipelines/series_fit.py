@@ -45,7 +45,7 @@ def run(work: Fit) -> tuple[PairModel | None, str]:
 
 
 def _sample(work: Fit) -> list[Block]:
-    """Blocks of the pair until there are pixels enough."""
+    """Blocks of the pair until there are pixels enough, or twice as many were looked at as are wanted."""
     section, shape = work.normalise, work.stacks[0].mask.shape[1:]
     found: list[Block] = []
     usable = looked_at = 0
@@ -54,7 +54,8 @@ def _sample(work: Fit) -> list[Block]:
         if block.valid.any():
             found.append(block)
             usable, looked_at = usable + int(block.valid.sum()), looked_at + block.valid.size
-        if looked_at >= section.sample_pixels and usable >= _ENOUGH_VALID * section.sample_pixels:
+        enough = looked_at >= section.sample_pixels and usable >= _ENOUGH_VALID * section.sample_pixels
+        if enough or looked_at >= 2 * section.sample_pixels:
             break
     if not found:
         raise NoDataError("no pixel is usable at both dates")
