@@ -60,8 +60,8 @@ SOURCES: dict[str, tuple[float, str]] = {
         "18,952 tiles for all land without Antarctica (list of the Harmonized Landsat Sentinel-2 project), 135 M km2",
     ),
     "scratch_bytes_per_px": (
-        6.0,
-        "counted: of each band two dates as uint16 and the reference that is kept between dates",
+        8.0,
+        "counted: of each band three dates as uint16 and the reference that is kept between dates",
     ),
 }
 """Not measured here: value and where it is from."""

@@ -25,7 +25,7 @@ from groundshift.cli.main import _groundshift, guarded
 from groundshift.execution.pool import Pool
 from groundshift.io.stac_item import check_item
 from groundshift.model.grid import Window
-from groundshift.pipelines import series, series_alerts, series_rasters, series_step
+from groundshift.pipelines import series, series_alerts, series_pairs, series_rasters, series_step
 from groundshift.testing.safe import write_safe
 from groundshift.testing.scenes import DateOptions, PairOptions, SceneOptions, SyntheticPair, pair
 from groundshift.testing.spectra import Change
@@ -196,9 +196,9 @@ def test_a_series_that_grew_is_the_same_as_one_of_all_dates_and_did_nothing_twic
 def test_a_run_that_was_interrupted_goes_on_in_any_cut_of_the_image(
     whole: tuple[Path, dict[str, Any]], products: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (series, series_alerts, series_rasters, series_step):
+    for module in (series_pairs, series_alerts, series_rasters, series_step):
         monkeypatch.setattr(module, "ROWS", 32)
-    for module in (series, series_alerts, series_rasters, series_step):
+    for module in (series_pairs, series_alerts, series_rasters, series_step):
         monkeypatch.setattr(module, "COLUMNS", 96)
     done: list[tuple[str, int, int]] = []
     ours = series_step.run

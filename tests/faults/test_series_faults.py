@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from groundshift.cli.main import _groundshift, guarded
+from groundshift.execution.crew import WorkerDied
 from groundshift.execution.pool import Pool
-from groundshift.pipelines import series
+from groundshift.pipelines import (
+    series,
+    series_alerts,
+    series_fit,
+    series_pairs,
+    series_plan,
+    series_rasters,
+    series_scenes,
+    series_step,
+)
 from groundshift.testing.safe import write_safe
 
 AREA = "POLYGON((150.0 -33.0, 150.1 -33.0, 150.1 -33.1, 150.0 -33.0))"
@@ -81,6 +92,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
         (("one", "two"), ("--method", "network", "--bands", "B02,B03"), 65, "take --method statistical"),
         (("one", "two"), ("--method", "network", "--network-weights", "none.onnx"), 66, "none.onnx"),
         (("nothing",), (), 66, "nothing"),
+        (("one", "two"), ("--memory", "300M"), 2, "--memory is 300M, and this series needs"),
     ],
 )
 def test_one_sentence_and_a_code(
@@ -153,3 +165,89 @@ def test_a_scene_that_cannot_be_read_is_lost_until_it_is_mended(
     assert [(pair["before"], pair["after"]) for pair in pairs] == [("20210305", "20210310"), ("20210310", "20210313")]
     band.write_bytes(whole[:-100])
     assert guarded(_groundshift, [*arguments, "--strict", "--force"], "groundshift") == 65
+
+
+# ---- K6: what fails whatever is tried -------------------------------------------------------------------------------
+
+
+def _digests(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".tif", ".gpkg", ".png")}
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any], str]:
+    code = guarded(_groundshift, arguments, "groundshift")
+    told = capsys.readouterr()
+    return code, json.loads(told.out) if told.out else {}, told.err
+
+
+@pytest.fixture(scope="module")
+def dates(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Four clear dates."""
+    folder = tmp_path_factory.mktemp("dates")
+    days = [datetime(2021, 3, day, 0, 2, 41, tzinfo=UTC) for day in (5, 10, 15, 20)]
+    return [str(write_safe(Ground(k), folder, bands="B02,B03,B04,B08", sensing_time=day)) for k, day in enumerate(days)]
+
+
+@pytest.mark.parametrize("what", ["block", "first", "fit", "date"])
+def test_k6_what_always_fails_costs_its_block_pair_or_date_and_is_tried_again(
+    dates: list[str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (series_pairs, series_alerts, series_rasters, series_step):
+        monkeypatch.setattr(module, "ROWS", 64)
+        monkeypatch.setattr(module, "COLUMNS", 64)
+    asked = ["series", *dates, "--json", "--no-animation", "--quiet", "--method", "statistical"]
+    assert _run([*asked, "--outdir", str(tmp_path / "whole")], capsys)[0] == 0
+    again = [*asked, "--outdir", str(tmp_path / "out")]
+    with pytest.MonkeyPatch.context() as patch:
+        _plant(patch, what)
+        code, found, said = _run(again, capsys)
+        assert code == 70
+        assert said.count("\n") == 1
+        assert "the memory did not do" in said
+        pairs = found["fields"][0]["pairs"]
+        assert [len(each["file"]) > 0 for each in pairs] == {"fit": [True, False, True], "date": [True, True]}.get(
+            what, [True, True, True]
+        )
+        listed = json.loads((tmp_path / "out" / "manifest.json").read_text())["result"]
+        if what == "date":
+            assert [each["lost"] for each in listed["skipped"]] == [True]
+        else:
+            assert [each["date"] for each in listed["failed"]] == ["20210305" if what == "first" else "20210315"]
+        if what == "block":
+            with rasterio.open(tmp_path / "out" / pairs[1]["file"]) as file:
+                chance = file.read(1)
+            assert np.isnan(chance[64:, :64]).all()
+            assert np.isfinite(chance[:64]).all()
+            assert "not computed" in (tmp_path / "out" / "report.html").read_text("utf-8")
+        if what == "block":
+            assert _run(again, capsys)[0] == 70, "it is tried again, and fails again"
+            assert _run([*again, "--strict", "--force"], capsys)[0] == 1
+    assert _run(again, capsys)[0] == 0
+    assert _digests(tmp_path / "out") == _digests(tmp_path / "whole")
+    assert len(list((tmp_path / "out").glob(".groundshift-series/*/track/*.npz"))) == 4, "of the last date alone"
+
+
+def _plant(patch: pytest.MonkeyPatch, what: str) -> None:
+    """A fault of one block of the third date, of one of the first, of a fit, or in reading the third date."""
+    ours, fits, judge = series_step.run, series_fit.run, series_scenes.judge
+
+    def step(unit: Any) -> Any:
+        third = unit.day == series_plan.number_of(date(2021, 3, 15))
+        wanted = {"block": third, "first": unit.before is None}.get(what, False)
+        if wanted and (unit.window.y0, unit.window.x0) == (64, 0):
+            raise MemoryError("the memory did not do")
+        return ours(unit)
+
+    def fit(unit: Any) -> Any:
+        if what == "fit" and unit.dates[1] == "20210315":
+            raise WorkerDied("the memory did not do")
+        return fits(unit)
+
+    def judged(state: Any, view: Any, reader: Any, folder: Path) -> Any:
+        if what == "date" and reader.scene.sensing_time.day == 15:
+            raise WorkerDied("the memory did not do")
+        return judge(state, view, reader, folder)
+
+    patch.setattr(series_step, "run", step)
+    patch.setattr(series_fit, "run", fit)
+    patch.setattr(series_scenes, "judge", judged)

@@ -45,11 +45,11 @@ def estimate(
         str,
         typer.Option(
             "--method",
-            metavar="network|statistical|ensemble",
+            metavar="ensemble|network|statistical",
             help="Whose probability.",
             rich_help_panel=_WHAT,
         ),
-    ] = "network",
+    ] = "ensemble",
     workers: Annotated[int, _number("--workers", "N", "Workers of one thread each.")] = 16,
     price: Annotated[float, _number("--price-cpu-hour", "PRICE", "Of a core, for an hour.")] = 0.05,
     bandwidth: Annotated[float, _number("--bandwidth-mbit", "MBIT", "Of the line, megabit a second.")] = 640.0,
@@ -113,7 +113,7 @@ def _print(found: Mapping[str, Any]) -> None:
         ["written, TB", cell(found["written_tb"]), "probabilities of all pairs, maps of the series"],
         ["CPU hours", cell(hours["total"]), parts],
         ["GPU hours", cell(found["gpu_hours"]), "of the network alone, instead of that part of the cores"],
-        ["memory, GiB", cell(memory["all"]), f"{cell(memory['worker'])} a worker"],
+        ["memory, GiB", cell(memory["all"]), f"{cell(memory['worker'])} a worker, and what hands out the units"],
         ["scratch, GB", cell(found["scratch_gb_per_field_of_view"]), "of each field of view at work"],
         ["cost", cell(found["cost"]), "CPU hours at the price given; neither storage nor traffic"],
         [

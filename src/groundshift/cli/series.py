@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundshift.cli.execute import cell, print_json, print_table, print_warnings
@@ -72,6 +72,8 @@ _OPTIONS = Options(
     },
     {"input.scenes": "SCENES..."},
 )
+_NAMED = 5
+"""Of what could not be done, in the last line."""
 
 
 @reads(_OPTIONS)
@@ -96,9 +98,19 @@ def execute(job: SeriesJob, *, as_json: bool, quiet: bool) -> None:
         print_json(result.summary)
     elif not quiet:
         _print(result.summary)
-    if lost := [scene for scene in result.summary["skipped"] if scene["lost"]]:
-        named = "; ".join(scene["reason"] for scene in lost)
-        raise PartialError(f"{len(lost)} scene{'s' * (len(lost) > 1)} could not be read, the rest is done: {named}")
+    summary = result.summary
+    lost = [scene["reason"] for scene in summary["skipped"] if scene["lost"]]
+    failed = [f"{each['date']}, {each['what']}: {each['reason']}" for each in summary["failed"]]
+    if lost:
+        raise PartialError(_partial(len(lost), "scene", "could not be read", [*lost, *failed]))
+    if failed:
+        raise PartialError(_partial(len(failed), "part", "could not be computed", failed))
+
+
+def _partial(count: int, what: str, happened: str, named: Sequence[str]) -> str:
+    more = f"; and {len(named) - _NAMED} more, all in manifest.json" if len(named) > _NAMED else ""
+    told = "; ".join(named[:_NAMED])
+    return f"{count} {what}{'s' * (count > 1)} {happened}, the rest is done: {told}{more}"
 
 
 def _print(summary: Mapping[str, Any]) -> None:
@@ -113,6 +125,8 @@ def _print(summary: Mapping[str, Any]) -> None:
         for pair in view["pairs"]:
             if pair["reason"]:
                 print(f"skipped: {view['name']} {pair['before']} to {pair['after']}: {pair['reason']}")
+    for each in summary["failed"]:
+        print(f"not computed: {each['field']} {each['date']}, {each['what']}: {each['reason']}")
     for scene in (*summary["skipped"], *summary["dropped"]):
         print(f"not used: {scene['name']}: {scene['reason']}")
     for view in summary["fields"]:

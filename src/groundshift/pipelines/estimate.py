@@ -16,6 +16,7 @@ from groundshift.errors import InputError, MissingInputError, UsageError
 from groundshift.execution.simulation import Fleet, Played, play
 from groundshift.model.bands import BANDS
 from groundshift.pipelines.pair_model import METHODS, Method
+from groundshift.pipelines.series_job import SeriesDetectSection
 from groundshift.pipelines.series_step import COLUMNS, ROWS
 
 COSTS = Path(__file__).with_name("costs.json")
@@ -39,7 +40,7 @@ class EstimateJob:
     aoi: str | None = None
     """An area instead: WKT, or path of a vector file."""
     bands: tuple[str, ...] = ("B02", "B03", "B04", "B08")
-    method: Method = "network"
+    method: Method = SeriesDetectSection().method
     workers: int = 16
     price_cpu_hour: float = 0.05
     """Currency units: 0.05 is what cloud providers ask for a core, in dollars, rounded."""
@@ -115,7 +116,10 @@ def run(job: EstimateJob) -> dict[str, Any]:
         "written_tb": written / 1e12,
         "cpu_hours": {**hours, "total": total},
         "gpu_hours": _gpu_hours(job, cost, pairs, mpx),
-        "memory_gib": {"worker": cost["worker_bytes"] / _GIB, "all": job.workers * cost["worker_bytes"] / _GIB},
+        "memory_gib": {
+            "worker": cost["worker_bytes"] / _GIB,
+            "all": (cost["driver_bytes"] + job.workers * cost["worker_bytes"]) / _GIB,
+        },
         "scratch_gb_per_field_of_view": mpx * 1e6 * cost["scratch_bytes_per_px"] * len(job.bands) / 1e9,
         "cost": total * job.price_cpu_hour,
         "wall_days": {

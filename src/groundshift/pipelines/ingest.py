@@ -139,21 +139,21 @@ def _rows(reader: Reader, band: str | None, geobox: GeoBox) -> Iterator[Window]:
     first = 0
     if band and same_grid(reader.scene.bands[band].geobox, geobox):
         first = -offset_px(reader.scene.bands[band].geobox, geobox)[0] % _ROWS
-    step = _step(Window(0, height, 0, width)) * (1 if band else _MASK_UNIT)
+    step = unit_rows(width) * (1 if band else _MASK_UNIT)
     edges = sorted({0, *range(first % step, height, step), height})
     for y0, y1 in itertools.pairwise(edges):
         yield Window(y0, y1, 0, width)
 
 
-def _step(window: Window) -> int:
-    """Rows that are read at once."""
-    return _ROWS if window.shape[1] <= _WIDE else _ROWS // 8
+def unit_rows(columns: int) -> int:
+    """Rows that are read at once, of an image of so many columns."""
+    return _ROWS if columns <= _WIDE else _ROWS // 8
 
 
 def run_unit(unit: Unit) -> str:
     """Read one unit and write it to its planes; returns its key. A task for a worker."""
     if unit.band is None:
-        step = _step(unit.window)
+        step = unit_rows(unit.window.shape[1])
         for y0 in range(unit.window.y0, unit.window.y1, step):
             part = replace(unit, window=replace(unit.window, y0=y0, y1=min(y0 + step, unit.window.y1)))
             unit.target.write(part.window, _mask(part), 0)

@@ -32,7 +32,8 @@ from groundshift.report.animation import Place
 from groundshift.report.series_page import Calibration, FieldRow, PairRow, SeriesReport
 
 if TYPE_CHECKING:
-    from groundshift.pipelines.series import Followed, Pair, Run
+    from groundshift.pipelines.series import Followed, Run
+    from groundshift.pipelines.series_pairs import Pair
 
 _SHOWN_PLACES = 4
 _SHOWN_ALERTS = 12
@@ -210,6 +211,7 @@ def _provenance(state: Run, left: list[_Left], begin: float) -> dict[str, Any]:
         for date, reader, judged in zip(found.view.dates, found.view.readers, found.judged, strict=True)
         if not judged.usable
     ]
+    failed = [{"field": found.view.name, **asdict(each)} for found in state.followed for each in found.failed]
     dropped = [{"name": name, "reason": reason} for name, reason in state.plan.dropped]
     files = [file for each in left for file in each.files.values()]
     summary: dict[str, Any] = {
@@ -219,6 +221,7 @@ def _provenance(state: Run, left: list[_Left], begin: float) -> dict[str, Any]:
         "pair_rule": series_plan.PAIR_RULE[state.job.input.orbits],
         "fields": fields,
         "skipped": skipped,
+        "failed": failed,
         "dropped": dropped,
         "warnings": [{"name": warning.name, "message": str(warning)} for warning in state.warnings],
     }
@@ -242,7 +245,7 @@ def _provenance(state: Run, left: list[_Left], begin: float) -> dict[str, Any]:
         outputs=[path for path, _ in files],
         timings=state.timings,
         warnings=[f"{warning.name}: {warning}" for warning in state.warnings],
-        extra={"result": {key: summary[key] for key in ("pair_rule", "fields", "skipped", "dropped")}},
+        extra={"result": {key: summary[key] for key in ("pair_rule", "fields", "skipped", "failed", "dropped")}},
     )
     manifest.write_manifest(state.outdir / MANIFEST, record)
     return summary
@@ -360,6 +363,10 @@ def _pair_row(found: Followed, pair: Pair) -> PairRow:
         joint_percent=pair.joint_percent,
         changed_percent=_changed_percent(pair),
         reason=pair.reason,
-        notes=pair.notes,
+        notes=(*pair.notes, *_not_computed(found, pair)),
         picture=picture,
     )
+
+
+def _not_computed(found: Followed, pair: Pair) -> tuple[str, ...]:
+    return tuple(f"{one.what} not computed: {one.reason}" for one in found.failed if one.date == pair.after)

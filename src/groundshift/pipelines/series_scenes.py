@@ -56,6 +56,8 @@ class Judged:
     checked: tuple[Checked, ...] = ()
     lost: bool = False
     """It could not be read."""
+    again: bool = False
+    """The next run tries it again though its files are the same."""
 
 
 def judge(state: Run, field: FieldOfView, reader: Reader, folder: Path) -> tuple[Judged, Seen | None]:

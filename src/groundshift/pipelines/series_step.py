@@ -6,6 +6,7 @@ leaves the same.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -124,6 +125,20 @@ def _compare(step: Step, model: PairModel, track: Track) -> tuple[NDArray[np.flo
     reference, known = _reflectance(stored["reference"]), stored["reference_day"] > 0
     since = round_mantissa(model.probability(Block(reference, after, known & usable_after), inner))
     return pair, np.where(differs, since, np.where(other, pair, np.float32(np.nan)))
+
+
+def leave_out(step: Step) -> None:
+    """What is left of a unit that cannot be done: what was known before, and no data in the raster of the pair."""
+    window = step.window
+    target = track_file(step.track, window.y0, window.x0, step.chain)
+    if step.earlier:
+        with atomic(target) as temporary:
+            shutil.copyfile(track_file(step.track, window.y0, window.x0, step.earlier), temporary)
+    else:
+        nothing = np.zeros((len(step.bands), *window.shape), np.float32)
+        _save(series.begin(nothing, np.zeros(window.shape, bool), step.day), target)
+    if step.out is not None:
+        step.out.write(window, np.full(window.shape, np.nan, np.float32), 0)
 
 
 # ---- what is known of each pixel, in files --------------------------------------------------------------------------

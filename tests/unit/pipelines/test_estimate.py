@@ -13,13 +13,14 @@ from groundshift.cli.main import _groundshift, guarded
 from groundshift.errors import InputError, MissingInputError, UsageError
 from groundshift.pipelines import estimate
 from groundshift.pipelines.estimate import EstimateJob, read_tiles, run
+from groundshift.pipelines.series_job import SeriesDetectSection
 
 
 def main(argv: list[str]) -> int:
     return guarded(_groundshift, argv, "groundshift")
 
 
-JOB = EstimateJob(dates=(date(2025, 1, 1), date(2025, 12, 31)), tiles="10", workers=8)
+JOB = EstimateJob(dates=(date(2025, 1, 1), date(2025, 12, 31)), tiles="10", workers=8, method="network")
 PLAIN = {
     "decode_s_per_mpx": 0.1,
     "prepare_s_per_mpx": 0.02,
@@ -33,6 +34,7 @@ PLAIN = {
     "stored_bytes_per_px": 1.0,
     "product_bytes": 1e9,
     "worker_bytes": 2**29,
+    "driver_bytes": 2**28,
     "scratch_bytes_per_px": 6.0,
     "tiles_per_km2": 1.4e-4,
 }
@@ -58,7 +60,7 @@ def test_every_figure_follows_from_the_constants() -> None:
     assert hours["total"] == pytest.approx(sum(value for name, value in hours.items() if name != "total"))
     assert found["cost"] == pytest.approx(hours["total"] * 0.05)
     assert found["gpu_hours"] == pytest.approx(pairs * mpx * 1e6 * 30_000 / 30e12 / 3600)
-    assert found["memory_gib"] == {"worker": 0.5, "all": 4.0}
+    assert found["memory_gib"] == {"worker": 0.5, "all": 4.25}
     assert found["wall_days"]["computing"] == pytest.approx(hours["total"] / 8 / 24, rel=0.1)
     assert found["wall_days"]["fetching_bands"] == pytest.approx(
         max(found["read_tb"] / 12 * 30, found["read_tb"] * 8e12 / 640e6 / 86_400)
@@ -78,6 +80,17 @@ def test_options_move_what_they_should() -> None:
     assert free["wall_days"]["fetching_bands"] == pytest.approx(plain["read_tb"] * 1e6 / 86_400)
     coarse = run(replace(JOB, bands=("B05", "B06", "B07", "B11")))
     assert coarse["read_tb"] == pytest.approx(plain["read_tb"] * 1.25 / 4.25)
+
+
+def test_the_method_is_that_of_a_series_unless_another_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = SeriesDetectSection().method
+    assert EstimateJob(dates=JOB.dates, tiles="10").method == usual
+    asked = ["estimate", "--tiles", "1", "--dates", "2025-06-01/2025-06-30", "--json"]
+    told = []
+    for more in ([], ["--method", usual]):
+        assert main([*asked, *more]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
 
 
 def test_tiles_come_from_a_list_and_each_counts_once(tmp_path: Path) -> None:
