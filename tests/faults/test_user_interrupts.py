@@ -20,7 +20,7 @@ from groundshift.io.drivers import check_structure
 pytest.importorskip("groundshift.pipelines.change")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-MOMENTS = 20
+MOMENTS = 10
 
 
 def _write(path: Path, reflectance: np.ndarray) -> None:

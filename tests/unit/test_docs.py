@@ -36,6 +36,7 @@ COMMANDS = (
     "estimate",
 )
 """Those whose tables of options are made of the commands themselves."""
+_GROUNDSHIFT: Any = typer.main.get_command(app)
 TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
 TALKING = {"--json", "--quiet", "--debug", "--help"}
 OTHER_FLAGS = {
@@ -77,7 +78,7 @@ def place_of(name: str) -> re.Pattern[str]:
 
 def command_of(name: str) -> Any:
     """A command by the words that call it: ``landcover train``."""
-    found: Any = typer.main.get_command(app)
+    found = _GROUNDSHIFT
     for word in name.split():
         found = found.commands[word]
     return found
@@ -152,9 +153,10 @@ def test_the_table_of_options_of_a_command_is_that_of_the_command(name: str) -> 
 
 def test_every_command_is_in_the_list_of_commands() -> None:
     text = CLI.read_text("utf-8")
-    names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert [
-        name for name in names if f"| `groundshift {name} " not in text and f"| `groundshift {name}`" not in text
+        name
+        for name in _GROUNDSHIFT.commands
+        if f"| `groundshift {name} " not in text and f"| `groundshift {name}`" not in text
     ] == []
 
 
