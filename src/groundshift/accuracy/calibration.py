@@ -163,24 +163,49 @@ class ConformalOptions:
             raise InputError(f"{self}: expected lac, aps or raps, alpha between 0 and 1, and penalties of at least 0.")
 
 
-def conformal_quantile(probabilities: ArrayLike, labels: ArrayLike, options: ConformalOptions | None = None) -> Floats:
+def conformal_quantile(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    options: ConformalOptions | None = None,
+    *,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Floats:
     """Quantiles of the scores of held-out samples, the ceil((n + 1)(1 - alpha))-th smallest.
+
+    Samples of one polygon or block err together, so that many of them are hardly more than one. Where ``groups`` are
+    given, what is still to come is a pixel of another group, whose score may be any: it counts as infinite, with the
+    mean weight of a group (Dunn et al. 2023; without groups that is one sample). Classes of too few groups
+    for a quantile of their own share one; where they are too few together, they take that of all classes.
 
     Args:
         probabilities: (n, K) of samples that were not trained on.
         labels: (n,).
         options: the kind of set.
+        groups: (n,) numbers of polygons or blocks; None: each sample is its own.
+        weights: (n,) how many pixels a sample stands for; None: all alike.
 
     Returns:
-        (K,), one a class; all alike without ``by_class``; infinity for a class with fewer than 1 / alpha - 1 samples,
-        which is then in every set.
+        (K,), one a class; all alike without ``by_class``; without groups infinity for a class with fewer than
+        1 / alpha - 1 samples, which is then in every set; with them where all groups are fewer.
     """
     options = options or ConformalOptions()
     p, y = _checked(probabilities, labels)
     own = _scores(p, options, np.random.default_rng(options.seed).random(len(y)))[np.arange(len(y)), y]
+    weight = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
+    group = np.arange(len(y)) if groups is None else np.asarray(groups)
+
+    def limit(which: NDArray[np.bool_]) -> float:
+        return _quantile(own[which], weight[which], group[which], options.alpha)
+
+    everything = np.ones(len(y), bool)
     if not options.by_class:
-        return np.full(p.shape[1], _quantile(own, options.alpha))
-    return np.array([_quantile(own[y == k], options.alpha) for k in range(p.shape[1])])
+        return np.full(p.shape[1], limit(everything))
+    found = np.array([limit(y == k) for k in range(p.shape[1])])
+    if groups is not None and not (enough := np.isfinite(found)).all():
+        shared = limit(~enough[y])
+        found[~enough] = shared if np.isfinite(shared) else limit(everything)
+    return found
 
 
 def confidence_sets(
@@ -231,9 +256,15 @@ def _scores(p: Floats, options: ConformalOptions, random: Floats) -> Floats:
     return found
 
 
-def _quantile(scores: Floats, alpha: float) -> float:
-    rank = math.ceil((len(scores) + 1) * (1 - alpha) - 1e-9)
-    return math.inf if rank > len(scores) else float(np.partition(scores, rank - 1)[rank - 1])
+def _quantile(scores: Floats, weight: Floats, group: NDArray[np.generic], alpha: float) -> float:
+    """The smallest score up to which 1 - alpha of the weight lies, where one group more lies at infinity."""
+    if not weight.sum() > 0:
+        return math.inf
+    order = np.argsort(scores, kind="stable")
+    gathered = np.cumsum(weight[order])
+    wanted = (1 - alpha) * gathered[-1] * (1 + 1 / len(np.unique(group)))
+    place = int(np.searchsorted(gathered, wanted * (1 - 1e-12)))
+    return math.inf if place == len(scores) else float(scores[order[place]])
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:

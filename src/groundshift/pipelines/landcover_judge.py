@@ -113,9 +113,9 @@ def judge(
         probabilities=found,
         temperature=cooled(seen),
         counts=_counts(found[seen], index[seen], samples.group[seen], samples.weight[seen]),
-        limits={f"{percent:g}": _limits(found[seen], index[seen], percent) for percent in _CONFIDENCE},
+        limits={f"{percent:g}": _stored(_limits(found, index, samples, seen, percent)) for percent in _CONFIDENCE},
         part=part,
-        held={f"{percent:g}": _held(found, index, part, percent) for percent in _CONFIDENCE},
+        held={f"{percent:g}": _held(found, index, samples, part, percent) for percent in _CONFIDENCE},
     )
 
 
@@ -180,22 +180,39 @@ def _nested(judged: Sequence[Judged], chosen: int, samples: Table) -> tuple[Judg
     return replace(judged[chosen], probabilities=mixed, counts=counts, held=held), taken
 
 
-def _held(probabilities: Float64, index: NDArray[np.intp], part: NDArray[np.intp], percent: float) -> NDArray[np.bool_]:
+def _held(
+    probabilities: Float64, index: NDArray[np.intp], samples: Table, part: NDArray[np.intp], percent: float
+) -> NDArray[np.bool_]:
     """Whether the set of each sample holds its class, with limits from the other parts."""
-    options = ConformalOptions(score="lac", alpha=1 - percent / 100)
     right = np.zeros(len(index), bool)
     for k in range(part.max() + 1):
         own, others = part == k, (part >= 0) & (part != k)
-        limits = calibration.conformal_quantile(probabilities[others], index[others], options)
-        sets = calibration.confidence_sets(probabilities[own], limits, options)
+        sets = calibration.confidence_sets(
+            probabilities[own], _limits(probabilities, index, samples, others, percent), _options(percent)
+        )
         right[own] = sets[np.arange(len(sets)), index[own]]
     return right
 
 
-def _limits(probabilities: Float64, index: NDArray[np.intp], percent: float) -> list[float | None]:
-    options = ConformalOptions(score="lac", alpha=1 - percent / 100)
-    found = calibration.conformal_quantile(probabilities, index, options)
-    return [float(value) if np.isfinite(value) else None for value in found]
+def _limits(
+    probabilities: Float64, index: NDArray[np.intp], samples: Table, where: NDArray[np.bool_], percent: float
+) -> Float64:
+    """Limits by some samples, for a pixel of a polygon or block that none of them is of."""
+    return calibration.conformal_quantile(
+        probabilities[where],
+        index[where],
+        _options(percent),
+        groups=samples.group[where],
+        weights=samples.weight[where],
+    )
+
+
+def _options(percent: float) -> ConformalOptions:
+    return ConformalOptions(score="lac", alpha=1 - percent / 100)
+
+
+def _stored(limits: Float64) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in limits]
 
 
 def _counts(probabilities: Float64, index: NDArray[np.intp], group: NDArray[np.int64], weight: Float64) -> Float64:

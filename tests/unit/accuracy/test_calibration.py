@@ -146,6 +146,54 @@ def test_the_quantile_is_the_rank_of_the_papers() -> None:
     assert c.conformal_quantile(p, y, options)[0] == pytest.approx(np.sort(1 - p[:, 0])[17])
 
 
+def fields(count: int, seed: int, classes: int = 2, pixels: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities, labels and fields, where all pixels of a field are about as easy as each other."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.arange(count) % classes)
+    ease = 1.5 + 1.5 * rng.standard_normal(count)
+    score = np.repeat(ease, pixels) + 0.3 * rng.standard_normal(count * pixels)
+    y, own = np.repeat(label, pixels), 1 / (1 + np.exp(-score))
+    p = np.repeat(((1 - own) / (classes - 1))[:, np.newaxis], classes, axis=1)
+    p[np.arange(len(y)), y] = own
+    return p, y, np.repeat(np.arange(count), pixels)
+
+
+@pytest.mark.parametrize(("count", "shared"), [(24, False), (14, True)])
+def test_pixels_of_other_fields_are_held_as_often_as_was_promised(count: int, shared: bool) -> None:
+    options, held, naive = c.ConformalOptions(score="lac", alpha=0.1), [], []
+    for seed in range(60):
+        p, y, group = fields(count, seed)
+        other, true, _ = fields(200, 1000 + seed)
+        limits = c.conformal_quantile(p, y, options, groups=group)
+        assert (limits[0] == limits[1]) == shared, "seven fields are too few for a limit of a class"
+        held.append(c.coverage(c.confidence_sets(other, limits, options), true)[0])
+        naive.append(c.coverage(c.confidence_sets(other, c.conformal_quantile(p, y, options), options), true)[0])
+    assert 0.89 < np.mean(held) < 0.95
+    assert np.mean(naive) < 0.88
+
+
+def test_a_group_of_each_sample_and_equal_weights_are_the_plain_quantile() -> None:
+    p, y = honest(333)
+    options = c.ConformalOptions(score="lac", alpha=0.1)
+    plain = c.conformal_quantile(p, y, options)
+    np.testing.assert_array_equal(c.conformal_quantile(p, y, options, groups=np.arange(333)), plain)
+    np.testing.assert_array_equal(c.conformal_quantile(p, y, options, weights=np.full(333, 0.3)), plain)
+
+
+def test_a_sample_that_stands_for_two_counts_twice() -> None:
+    p, y = honest(200)
+    options, weight = c.ConformalOptions(score="lac", alpha=0.1), np.where(np.arange(200) % 3, 1, 2)
+    groups = np.arange(200) // 10
+    found = c.conformal_quantile(p, y, options, groups=groups, weights=weight)
+    many = np.repeat(np.arange(200), weight)
+    np.testing.assert_allclose(found, c.conformal_quantile(p[many], y[many], options, groups=groups[many]))
+
+
+def test_where_all_groups_are_too_few_every_class_is_in_every_set() -> None:
+    p, y, group = fields(6, 1)
+    assert np.isinf(c.conformal_quantile(p, y, c.ConformalOptions(alpha=0.1), groups=group)).all()
+
+
 def test_cutting_the_pixels_into_blocks_changes_no_set() -> None:
     p, y = honest(300)
     quantile = c.conformal_quantile(p, y)

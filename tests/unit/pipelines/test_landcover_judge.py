@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,15 @@ def test_one_classifier_is_told_as_it_is() -> None:
     assert landcover_judge.report(found, samples, ["a", "b"]) == landcover_judge.report(alone, samples, ["a", "b"])
     assert tried[0]["chosen_without_part"] == 3
     assert landcover_judge.report(found, samples, ["a", "b"])["macro_f1"] == pytest.approx(tried[0]["macro_f1"])
+
+
+def test_limits_of_sets_know_that_pixels_of_a_field_err_together() -> None:
+    draw = np.random.default_rng(2)
+    label = draw.integers(1, 3, 400).astype(np.uint8)
+    alone = table(label, (label[:, np.newaxis] + draw.normal(0, 0.7, (400, 2))).astype(np.float32))
+    folds = [(np.flatnonzero(np.arange(400) % 2 != k), np.flatnonzero(np.arange(400) % 2 == k)) for k in range(2)]
+    few = replace(alone, group=np.arange(400) % 8)
+    found = [landcover_judge.judge(classifier("knn"), each, folds, lambda _: None) for each in (alone, few)]
+    assert all(isinstance(value, float) for value in found[0].limits["90"])
+    assert found[1].limits["90"] == [None, None], "eight fields do not tell what nine of ten others are like"
+    assert found[1].held["90"].all()
