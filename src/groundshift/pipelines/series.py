@@ -173,8 +173,8 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
     records = _records(journal)
     if not journal.done:
         rows, columns = view.geobox.shape
-        # three scenes, two versions of what is known, the maps
-        state.check_space(int(rows) * int(columns) * (10 * len(state.job.grid.bands) + 82))
+        # four scenes, two versions of what is known, the maps
+        state.check_space(int(rows) * int(columns) * (12 * len(state.job.grid.bands) + 84))
     with writing(work):
         (work / "track").mkdir(exist_ok=True)
     found = Followed(view=view, folder=folder, track=work / "track")
