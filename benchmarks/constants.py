@@ -31,7 +31,6 @@ import inputs
 from _tables import table
 from groundshift.change.network import ChangeNet
 from groundshift.clouds import scl
-from groundshift.execution.memory import high_water
 from groundshift.io import cog
 from groundshift.io.cog import BandTag
 from groundshift.io.planes import Planes
@@ -58,6 +57,14 @@ SOURCES: dict[str, tuple[float, str]] = {
     "tiles_per_km2": (
         1.4e-4,
         "18,952 tiles for all land without Antarctica (list of the Harmonized Landsat Sentinel-2 project), 135 M km2",
+    ),
+    "worker_bytes": (
+        4.6e8,
+        "largest of the workers of a series of 10980 columns, four bands, ensemble (benchmarks/series_memory.py)",
+    ),
+    "driver_bytes": (
+        2.05e8,
+        "largest of the first process of such a series, while its pictures are drawn (benchmarks/series_memory.py)",
     ),
     "scratch_bytes_per_px": (
         8.0,
@@ -173,7 +180,6 @@ def measured(tries: int) -> dict[str, tuple[float, str]]:
                 found["write_s_per_mpx"] = seconds, told
                 found["written_bytes_per_px"] = size, told
         found["network_flop_per_px"] = operations()
-        found["worker_bytes"] = float(high_water(os.getpid())), "peak of this process, which did all of the above"
     return found
 
 

@@ -4,7 +4,7 @@ Three generated dates of one place, two pairs; the estimate is that of a tile of
 takes more for each than a tile does, since processes start and reports are drawn all the same: what that is, is told by
 a series of an image of 600 x 600 pixels, and taken off.
 
-    python benchmarks/estimate_check.py [--rows 4608] [--columns 3072] [--method ensemble]
+    python benchmarks/estimate_check.py [--rows 3096] [--columns 2052] [--method ensemble]
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def main() -> int:
     """Run, estimate, compare; 1 where a figure is off by more than half."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     inputs.add_options(parser)
-    parser.add_argument("--rows", type=int, default=4608)
-    parser.add_argument("--columns", type=int, default=3072)
+    parser.add_argument("--rows", type=int, default=3096)
+    parser.add_argument("--columns", type=int, default=2052)
     parser.add_argument("--method", default="ensemble")
     options = parser.parse_args()
     shape = options.rows, options.columns

@@ -39,6 +39,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "composites": ("--quick",),
     "mosaic_memory": ("--size", SMALL, "--scenes", "8,34"),
     "dask_scaling": ("--quick",),
+    "series_memory": ("--quick",),
+    "estimate_check": (),
     "constants": ("--tries", "1"),
     "textures": ("--quick",),
     "sharpening": (),

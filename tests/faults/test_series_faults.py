@@ -227,6 +227,46 @@ def test_k6_what_always_fails_costs_its_block_pair_or_date_and_is_tried_again(
     assert len(list((tmp_path / "out").glob(".groundshift-series/*/track/*.npz"))) == 4, "of the last date alone"
 
 
+_KILLED = """
+import os, signal
+from groundshift.pipelines import series_step
+
+ours = series_step.run
+
+def run(step):
+    if step.before is not None and step.day % 5 == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ours(step)
+
+series_step.run = run
+"""
+
+
+def test_k2_a_unit_whose_worker_is_always_killed_costs_its_block(
+    dates: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the system does where memory is short; workers are processes, and the unit is all of the pair."""
+    days = [series_plan.number_of(date(2021, 3, day)) for day in (5, 10, 15, 20)]
+    (tmp_path / "killed_over_a_pair.py").write_text(_KILLED.replace("step.day % 5 == 0", f"step.day == {days[2]}"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    planted = ["killed_over_a_pair"]
+    monkeypatch.setattr(series, "open_pool", lambda *_, imports, **__: Pool(2, imports=(*imports, *planted)))
+    asked = ["series", *dates, "--json", "--no-animation", "--quiet", "--method", "statistical"]
+    asked += ["--outdir", str(tmp_path / "out")]
+    code, found, said = _run(asked, capsys)
+    assert code == 70
+    assert "killed by SIGKILL (out of memory? use fewer --workers or less --memory)" in said
+    assert "comparing rows 0 to 120 (tried 3 times, the last time alone)" in said
+    pairs = found["fields"][0]["pairs"]
+    assert [each["compared_px"] > 0 for each in pairs] == [True, False, True]
+    with rasterio.open(tmp_path / "out" / pairs[1]["file"]) as file:
+        assert np.isnan(file.read(1)).all()
+    planted.clear()
+    code, found, said = _run(asked, capsys)
+    assert (code, said) == (0, "")
+    assert all(each["compared_px"] for each in found["fields"][0]["pairs"])
+
+
 def _plant(patch: pytest.MonkeyPatch, what: str) -> None:
     """A fault of one block of the third date, of one of the first, of a fit, or in reading the third date."""
     ours, fits, judge = series_step.run, series_fit.run, series_scenes.judge

@@ -6,6 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,3 +90,22 @@ def test_dates_are_called_apart_and_days_are_numbered(minutes: list[int]) -> Non
     )
     for time in times:
         assert series_plan.day_of(series_plan.number_of(time.date())) == time.date()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "day", "wanted"),
+    [
+        (["2021-03-05"], "2022-01-05", "2021-03-05"),  # within 60 days of the year
+        (["2020-07-01", "2021-03-05"], "2021-06-20", "2020-07-01"),
+        (["2020-06-08", "2020-07-01", "2021-03-05"], "2021-06-20", "2020-07-01"),  # nearer to 2020-06-20
+        (["2020-06-10", "2020-06-30", "2021-03-05"], "2021-06-20", "2020-06-30"),  # as near: the later
+        (["2020-05-20", "2021-03-05"], "2021-06-20", "2021-03-05"),  # 31 days off
+        (["2020-05-21", "2021-03-05"], "2021-06-20", "2020-05-21"),
+        (["2019-06-20", "2021-03-05"], "2021-06-20", "2021-03-05"),  # two years
+        (["2020-06-20", "2021-04-30"], "2021-06-20", "2021-04-30"),  # the date before does
+    ],
+)
+def test_across_seasons_a_date_goes_with_the_one_a_year_before(earlier: list[str], day: str, wanted: str) -> None:
+    times = [datetime.fromisoformat(f"{each}T10:00:00+00:00") for each in earlier]
+    found = series_plan.partner(times, datetime.fromisoformat(f"{day}T09:00:00+00:00"))
+    assert earlier[found] == wanted

@@ -149,6 +149,23 @@ def _event(old: Any, opens: NDArray[np.bool_], back: NDArray[np.bool_], new: Any
     return np.where(opens, new, np.where(back, old.dtype.type(0), old)).astype(old.dtype, copy=False)
 
 
+def renewed(track: Track, image: NDArray[np.float32], usable: NDArray[np.bool_], day: int) -> Track:
+    """The track with another date as the reference of every pixel that shows no change, where that date is usable.
+
+    Args:
+        track: of all dates so far.
+        image: (p, y, x) reflectance of an earlier date.
+        usable: (y, x) where it is.
+        day: of that date.
+    """
+    calm = usable & (track.status == NONE)
+    return replace(
+        track,
+        reference=np.where(calm, image, track.reference),
+        reference_day=np.where(calm, np.uint16(day), track.reference_day),
+    )
+
+
 def kind_of(before: NDArray[np.float32], after: NDArray[np.float32], bands: Sequence[str]) -> NDArray[np.uint8]:
     """What each pixel would be if it changed: a code of :data:`KINDS`, by the signs that the kinds of a pair go by too.
 

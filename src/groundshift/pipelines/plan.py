@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,8 +171,7 @@ def odd_times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
                 f"AFTER ({second:%Y-%m-%d}) was sensed before BEFORE ({first:%Y-%m-%d}): exchange them?"
             )
         )
-    apart = abs(first.timetuple().tm_yday - second.timetuple().tm_yday)
-    if min(apart, 365 - apart) > _SEASON_DAYS:
+    if not same_season(first, second):
         found.append(
             errors.SeasonWarning(
                 f"{first:%Y-%m-%d} and {second:%Y-%m-%d} lie in different seasons: much of the change may be the "
@@ -179,6 +179,12 @@ def odd_times(before: Scene, after: Scene) -> list[GroundshiftWarning]:
             )
         )
     return found
+
+
+def same_season(first: datetime, second: datetime) -> bool:
+    """Whether two dates lie within 60 days of the year of each other."""
+    apart = abs(first.timetuple().tm_yday - second.timetuple().tm_yday)
+    return min(apart, 365 - apart) <= _SEASON_DAYS
 
 
 def _dotted(baseline: tuple[int, int] | None) -> str | None:

@@ -182,13 +182,13 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
     records = _records(journal)
     if not journal.done:
         rows, columns = view.geobox.shape
-        # three scenes, two versions of what is known, the maps
-        state.check_space(int(rows) * int(columns) * (10 * len(state.job.grid.bands) + 82))
+        # four scenes, two versions of what is known, the maps
+        state.check_space(int(rows) * int(columns) * (12 * len(state.job.grid.bands) + 84))
     with writing(work):
         (work / "track").mkdir(exist_ok=True)
     found = Followed(view=view, folder=folder, track=work / "track")
     last: Dated | None = None
-    newest: Dated | None = None
+    usable: list[Dated] = []
     waiting: deque[Dated] = deque()
     gap = False
     for reader, name, chain in zip(view.readers, view.dates, chains, strict=True):
@@ -201,16 +201,17 @@ def _follow(state: Run, view: FieldOfView) -> Followed:
             shutil.rmtree(work / chain, ignore_errors=True)
             continue
         date = Dated(reader=reader, name=name, chain=chain, folder=work / chain, seen=seen, gap=gap)
-        if newest is not None and ("pair", chain) not in records:
-            series_pairs.start_fit(state, found, newest, date)
-        newest = date
+        series_pairs.choose(usable, date)
+        if usable and ("pair", chain) not in records:
+            series_pairs.start_fit(state, found, date)
+        usable.append(date)
         waiting.append(date)
         if len(waiting) > _AHEAD:
             last = _take_up(state, found, last, waiting.popleft(), journal, records)
     for date in waiting:
         last = _take_up(state, found, last, date, journal, records)
     if last is not None:
-        shutil.rmtree(last.folder, ignore_errors=True)
+        series_pairs.forget(last)
     return found
 
 
@@ -235,6 +236,8 @@ def _take_up(
     if found.settled is None and ("pair", date.chain) not in records:
         journal.add(json.dumps(["pair", date.chain, None if pair is None else asdict(pair)]))
     found.pairs += [] if pair is None else [pair]
+    if date.partner not in (None, last):
+        series_pairs.forget(date.partner)
     _forget(found, last)
     found.chain = date.chain
     return date
@@ -310,7 +313,7 @@ def _forget(found: Followed, last: Dated | None) -> None:
     """Remove what only the dates before the last one needed."""
     if last is None:
         return
-    shutil.rmtree(last.folder, ignore_errors=True)
+    series_pairs.forget(last)
     if last.chain != found.settled:
         for file in found.track.glob(f"*-{last.chain}.npz"):
             file.unlink()

@@ -7,8 +7,10 @@ notes nothing of what follows as done: the next run does it again, and leaves wh
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +78,14 @@ class Dated:
     folder: Path
     seen: Seen | None
     """Its planes; None: they lie in the folder, or are to be read again."""
+    partner: Dated | None = None
+    """What it is compared with; None: it is the first one."""
     gap: bool = False
     """A date before it could not be read for now."""
     joint_px: int = 0
-    """Usable at the date before as well."""
+    """Usable at its partner as well."""
     fit: Started[tuple[PairModel | None, str]] | None = None
-    """With the date before."""
+    """With its partner."""
 
 
 def pair_of(record: dict[str, Any] | None) -> Pair | None:
@@ -113,8 +117,22 @@ def begin(state: Run, found: Followed, date: Dated) -> None:
     _advance(state, found, date, _steps(state, found, None, date))
 
 
-def start_fit(state: Run, found: Followed, last: Dated, date: Dated) -> None:
-    """Begin to fit a date with the one before, in a worker, while the run goes on."""
+def forget(date: Dated) -> None:
+    """Remove the planes of a date."""
+    shutil.rmtree(date.folder, ignore_errors=True)
+    date.seen = None
+
+
+def choose(earlier: Sequence[Dated], date: Dated) -> None:
+    """Settle what a date is compared with, of the usable dates before it."""
+    if earlier:
+        date.partner = earlier[series_plan.partner([_time(each) for each in earlier], _time(date))]
+
+
+def start_fit(state: Run, found: Followed, date: Dated) -> None:
+    """Begin to fit a date with its partner, in a worker, while the run goes on."""
+    last = date.partner
+    assert last is not None
     seen = planes(state, found, last), planes(state, found, date)
     date.joint_px = series_scenes.joint_px(*seen)
     if _joint_percent(state, found, date) >= state.job.detect.min_joint:
@@ -131,17 +149,19 @@ def start_fit(state: Run, found: Followed, last: Dated, date: Dated) -> None:
 
 
 def compare(state: Run, found: Followed, last: Dated, date: Dated, journal: Journal) -> Pair:
-    """Compare a date with the usable date before it, and take it up."""
-    times = [each.reader.scene.sensing_time for each in (last, date)]
-    assert times[0] is not None
-    assert times[1] is not None
+    """Compare a date with its partner, and take it up after the usable date before it, ``last``."""
+    other = date.partner
+    assert other is not None
+    notes = [f"{each.name}: {each}" for each in pair_plan.odd_times(other.reader.scene, date.reader.scene)]
+    if other is not last:
+        notes.append(f"Season: {last.name} lies in another season, so that {other.name} is compared.")
     pair = Pair(
-        before=last.name,
+        before=other.name,
         after=date.name,
-        scenes=(last.reader.scene.name, date.reader.scene.name),
-        days=(times[1].date() - times[0].date()).days,
+        scenes=(other.reader.scene.name, date.reader.scene.name),
+        days=(_time(date).date() - _time(other).date()).days,
         joint_percent=_joint_percent(state, found, date),
-        notes=tuple(f"{each.name}: {each}" for each in pair_plan.odd_times(last.reader.scene, date.reader.scene)),
+        notes=tuple(notes),
     )
     with state.stage("fit", 1) as advance:
         model, reason = _fitted(state, found, last, date)
@@ -162,10 +182,16 @@ def compare(state: Run, found: Followed, last: Dated, date: Dated, journal: Jour
         changed_px=sum(each.changed for each in facts.values()),
         counts=tuple(np.sum([each.counts for each in facts.values()] or [(0,) * series_step.BINS], axis=0).tolist()),
         notes=(*pair.notes, *(f"{each.name}: {each}" for each in model.fitted.warnings)),
-        file=f"PROBABILITY_{last.name}_{date.name}.tif",
+        file=f"PROBABILITY_{other.name}_{date.name}.tif",
     )
     series_rasters.write_probability(state, found, pair.file, out)
     return pair
+
+
+def _time(date: Dated) -> datetime:
+    time = date.reader.scene.sensing_time
+    assert time is not None
+    return time
 
 
 def _joint_percent(state: Run, found: Followed, date: Dated) -> float:
@@ -185,7 +211,12 @@ def _fitted(state: Run, found: Followed, last: Dated, date: Dated) -> tuple[Pair
         return date.fit.result()
     except GroundshiftError as error:
         reason = excuse(state, error)
-        found.fail(last.chain, Failure(date=date.name, what=f"its fit with {last.name}", reason=reason))
+        found.fail(
+            last.chain,
+            Failure(
+                date=date.name, what=f"its fit with {date.partner.name if date.partner else last.name}", reason=reason
+            ),
+        )
         return None, f"not computed: {reason}"
 
 
@@ -202,17 +233,20 @@ def _done(found: Followed, date: Dated, journal: Journal) -> dict[tuple[int, int
 
 def _steps(state: Run, found: Followed, last: Dated | None, date: Dated, **more: Any) -> list[Step]:
     """The units of a date."""
+    other = date.partner
+    renewed = other is not None and other is not last
     return [
         Step(
             chain=date.chain,
             window=window,
-            before=None if last is None else planes(state, found, last).stack,
+            before=None if other is None else planes(state, found, other).stack,
             after=planes(state, found, date).stack,
             bands=state.job.grid.bands,
             day=series_plan.day_number(date.reader.scene),
             rule=state.job.detect.rule,
             track=found.track,
             earlier="" if last is None else last.chain,
+            renewed_day=series_plan.day_number(other.reader.scene) if other is not None and renewed else 0,
             **{"model": None, "out": None, **more},
         )
         for window in blocks(_shape(found), ROWS, COLUMNS)

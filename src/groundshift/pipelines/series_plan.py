@@ -2,9 +2,10 @@
 
 The rule: scenes are dealt into *fields of view*, that is tile and relative orbit, and sorted by time; each usable date
 is compared with the usable date before it in its field of view. From one orbit the sensor looks at the ground at one
-angle, and the sun stands nearly the same five or ten days later, so that what differs is the ground. With
-``--orbits any`` the fields of view are tiles. Scenes that do not tell their tile are dealt by the ground that they
-share; scenes that do not tell their orbit count as one orbit of their own.
+angle, and the sun stands nearly the same five or ten days later, so that what differs is the ground. Where the date
+before lies in another season, and there is a usable date about a year before, that one is taken instead
+(:func:`partner`). With ``--orbits any`` the fields of view are tiles. Scenes that do not tell their tile are dealt by
+the ground that they share; scenes that do not tell their orbit count as one orbit of their own.
 """
 
 from __future__ import annotations
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
 _EPOCH = date(2000, 1, 1)
+_YEAR_DAYS, _NEAR_DAYS = 365, 30
+_SEASONS = (
+    "; where that lies more than 60 days of the year away, with the usable date nearest to a year before, if there is "
+    "one within 30 days of it"
+)
 PAIR_RULE = {
-    "same": "each usable date with the usable date before it of the same tile and relative orbit",
-    "any": "each usable date with the usable date before it of the same tile, from any orbit",
+    "same": f"each usable date with the usable date before it of the same tile and relative orbit{_SEASONS}",
+    "any": f"each usable date with the usable date before it of the same tile, from any orbit{_SEASONS}",
 }
 """What the manifest says of how pairs are formed."""
 
@@ -124,6 +130,24 @@ def _area(grid: GeoBox, areas: list[tuple[str, GeoBox]]) -> str:
                 return name
     areas.append((f"area{len(areas) + 1}", grid))
     return areas[-1][0]
+
+
+def partner(earlier: Sequence[datetime], time: datetime) -> int:
+    """Which date a date is compared with.
+
+    Args:
+        earlier: usable dates before it, in the order of time; one at least.
+        time: of the date.
+
+    Returns:
+        The last one; where that lies in another season, the one nearest to a year before ``time``, if one is near.
+    """
+    last = len(earlier) - 1
+    if plan.same_season(earlier[last], time):
+        return last
+    off = [abs((time.date() - each.date()).days - _YEAR_DAYS) for each in earlier]
+    best = min(range(len(off)), key=lambda i: (off[i], -i))
+    return best if off[best] <= _NEAR_DAYS else last
 
 
 def day_number(scene: Scene) -> int:

@@ -59,6 +59,9 @@ class Step:
     """Folder of what is known."""
     earlier: str
     """The chain up to the date before."""
+    renewed_day: int = 0
+    """Day of ``before``, where that is not the date before but one of the same season a year ago: pixels without change
+    are then compared with it, wherever it is usable. 0: it is the date before."""
 
     def __str__(self) -> str:
         return f"comparing rows {self.window.y0} to {self.window.y1}"
@@ -87,6 +90,8 @@ def run(step: Step) -> StepFacts:
     since = pair
     kind = np.zeros(usable.shape, np.uint8)
     if step.model is not None:
+        if step.renewed_day:
+            track = series.renewed(track, *step.before.read(step.window)[:2], step.renewed_day)
         before = track.reference
         pair, since = _compare(step, step.model, track)
         brought = step.model.fitted.normalised(image)
@@ -121,8 +126,11 @@ def _compare(step: Step, model: PairModel, track: Track) -> tuple[NDArray[np.flo
     differs = other & ~same & clear
     if not differs.any():
         return pair, np.where(other, pair, np.float32(np.nan))
-    stored = _stored(step.track, padded, step.earlier, ("reference", "reference_day"))
+    stored = _stored(step.track, padded, step.earlier, ("reference", "reference_day", "status"))
     reference, known = _reflectance(stored["reference"]), stored["reference_day"] > 0
+    if step.renewed_day:
+        calm = (stored["status"] == series.NONE) & usable_before
+        reference, known = np.where(calm, before, reference), known | calm
     since = round_mantissa(model.probability(Block(reference, after, known & usable_after), inner))
     return pair, np.where(differs, since, np.where(other, pair, np.float32(np.nan)))
 
