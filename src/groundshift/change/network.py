@@ -17,7 +17,7 @@ from groundshift.nets.tiling import tiles
 FEWEST_BANDS = 3
 COARSEST_PX = 16
 """Pixels of the input that a pixel of the network's coarsest grid spans; blocks begin at multiples of it."""
-_ROWS, _COLUMNS = 1024, 384
+_ROWS, _COLUMNS = 1024, 512
 """Of what is kept of a tile; a block of so many rows and its halo is not cut across."""
 _BRIGHTEST = np.float32(1.6)
 _DARK, _MIDDLE = np.float32(0.03), np.float32(0.13)

@@ -43,8 +43,11 @@ from groundshift.report import pictures
 from groundshift.report.pictures import DatePictures
 
 _IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
-_JUDGED_ROWS = 512
-"""Always the same, since a network sees a little of how an image is cut."""
+_JUDGED = (1024, 1920)
+"""Rows and columns of a block that is judged: with its halo of 64 pixels, a whole number of what a network takes at
+once. The same for any number of workers, since a network sees a little of how an image is cut."""
+_JUDGED_LARGE_PX = 2**24
+"""Pixels of images from which on blocks are so tall; of smaller ones, half as tall."""
 _STRIP_ROWS = 128
 """At most, of a strip: more would not be faster."""
 _ENOUGH_VALID = 0.5
@@ -384,7 +387,8 @@ def _stream(state: Run) -> None:
 def _judge(state: Run, scratch: Scratch) -> None:
     """The probability of change of every pixel; NaN where nothing could be fitted."""
     assert scratch.probability is not None
-    windows = list(blocks(scratch.shape, _JUDGED_ROWS))
+    rows, columns = _JUDGED
+    windows = list(blocks(scratch.shape, rows if math.prod(scratch.shape) >= _JUDGED_LARGE_PX else rows // 2, columns))
     with state.stage("probability", len(windows)) as advance:
         if state.probable is None:
             for window in windows:

@@ -175,18 +175,18 @@ def _count_values(raw: Any, first: int, dropped: int, count: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ProbableWork:
-    """Some rows of the pass that gives probabilities of change; they begin at multiples of 16."""
+    """A block of the pass that gives probabilities of change; it begins at multiples of 16 pixels."""
 
     scratch: Scratch
     window: Window
     model: PairModel
 
     def __str__(self) -> str:
-        return f"judging rows {self.window.y0} to {self.window.y1}"
+        return f"judging rows {self.window.y0} to {self.window.y1}, columns {self.window.x0} to {self.window.x1}"
 
 
 def judge(work: ProbableWork) -> None:
-    """The probability of change of some rows, written to the planes."""
+    """The probability of change of a block, written to the planes."""
     assert work.scratch.probability is not None
     padded = work.window.padded(work.model.halo_px, work.scratch.shape)
     (before, usable_before, _), (after, usable_after, _) = (stack.read(padded) for stack in work.scratch.stacks)
