@@ -112,12 +112,12 @@ def write_raster() -> Any:
     return write
 
 
-PAIR_SHAPE = (360, 420)
+PAIR_SHAPE = (240, 300)
 
 
 @pytest.fixture(scope="session")
 def small_pair() -> Any:
-    """A generated pair of 360 x 420 pixels: clouds, a swath edge, glint, and four kinds of change planted."""
+    """A generated pair of 240 x 300 pixels: clouds, a swath edge, glint, and four kinds of change planted."""
     from groundshift.testing.scenes import DateOptions, PairOptions, SceneOptions, pair
 
     return pair(

@@ -221,7 +221,7 @@ def test_another_tile_and_orbit_are_named(
     other = write_safe_pair(small_pair, tmp_path / "o", tile="56HLH", relative_orbit=73, corner=(x + 600, y))
     found = gs.detect_changes(safe_pair[0], other[1], tmp_path / "out")
     assert {"Tile", "Orbit"} <= {warning.name for warning in found.warnings}
-    assert found.summary["nodata_percent"] > 100 * 60 / 420
+    assert found.summary["nodata_percent"] > 100 * 60 / 300
 
 
 # ---- R15: nothing, next to nothing, and twice the same -------------------------------------------------------------
