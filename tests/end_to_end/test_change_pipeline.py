@@ -21,6 +21,8 @@ import groundshift as gs
 from groundshift.errors import StrictError, UsageError
 from groundshift.testing.scenes import whole
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 BOTH = ("CVA.tif", "S2-CD.tif")
 OFFSET_RULE = "BOA_ADD_OFFSET of MTD_MSIL2A.xml: -1000 DN for each band"
 

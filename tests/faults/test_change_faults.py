@@ -24,6 +24,8 @@ import groundshift as gs
 from groundshift.errors import GridError, MissingInputError, OutputError, ProductError
 from groundshift.io.drivers import check_structure
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 READ = {"band_order": "B2,B3,B4,B8", "scale": 10_000}
 SIDE = 120
 """Pixels along the images that are drawn here: enough for everything to be fitted."""
