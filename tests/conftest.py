@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,12 +113,12 @@ def write_raster() -> Any:
     return write
 
 
-PAIR_SHAPE = (360, 420)
+PAIR_SHAPE = (240, 300)
 
 
 @pytest.fixture(scope="session")
 def small_pair() -> Any:
-    """A generated pair of 360 x 420 pixels: clouds, a swath edge, glint, and four kinds of change planted."""
+    """A generated pair of 240 x 300 pixels: clouds, a swath edge, glint, and four kinds of change planted."""
     from groundshift.testing.scenes import DateOptions, PairOptions, SceneOptions, pair
 
     return pair(
@@ -167,8 +168,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results.pictures, "slide", lambda picture, *_, **__: picture)
 
 
-@pytest.fixture
-def parked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def parked_workers() -> Iterator[None]:
     """Idle workers of a pool that closes serve the next one: to start them takes longer than most tests' work."""
     from groundshift.execution.pool import Pool, _Worker
 
@@ -189,9 +190,11 @@ def parked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
                 return worker
         return hire(pool)
 
-    monkeypatch.setattr(Pool, "close", park)
-    monkeypatch.setattr(Pool, "retire", lambda _pool: None)
-    monkeypatch.setattr(Pool, "_hire", take)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pool, "close", park)
+        patched.setattr(Pool, "retire", lambda _pool: None)
+        patched.setattr(Pool, "_hire", take)
+        yield
 
 
 _PARKED: list[Any] = []

@@ -21,6 +21,8 @@ import groundshift as gs
 from groundshift.errors import StrictError, UsageError
 from groundshift.testing.scenes import whole
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 BOTH = ("CVA.tif", "S2-CD.tif")
 OFFSET_RULE = "BOA_ADD_OFFSET of MTD_MSIL2A.xml: -1000 DN for each band"
 
@@ -158,7 +160,7 @@ def test_a_scene_written_under_two_baselines_compares_equal(
     old = write_safe_pair(small_pair, tmp_path / "old", baseline=(2, 14), checksum="MD5")
     found = gs.detect_changes(old[0], safe_pair[0], tmp_path / "same", normalise_method="none")
     assert found.summary["changed_pixels"] == 0
-    assert found.summary["compared_pixels"] > 100_000
+    assert found.summary["compared_pixels"] > 50_000
     assert "Baseline" in {warning.name for warning in found.warnings}
 
 
@@ -188,7 +190,7 @@ def test_outside_the_area_of_interest_is_no_data_and_inside_is_as_without(
 ) -> None:
     with rasterio.open(result / "S2-CD.tif") as file:
         crs, transform, full = file.crs, file.transform, file.read(1)
-    x, y = transform * (200, 180)
+    x, y = transform * (175, 142)
     area = shapely.Polygon([(x - 1000, y - 900), (x + 1200, y), (x, y + 1000)])
     if kind == "wkt":
         from pyproj import Transformer

@@ -50,7 +50,7 @@ COMMANDS = (
 """In the order of a chain: some examples take what those of commands before them left."""
 PRODUCT = re.compile(r"S2[ABCD]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T56HKH_\d{8}T\d{6}(\.SAFE)?\.zip")
 NEPEAN = "POLYGON((150.64 -33.49, 150.67 -33.49, 150.67 -33.515, 150.64 -33.515, 150.64 -33.49))"
-SMALL = (480, 480)
+SMALL = (360, 360)
 
 
 def say(folder: Path, line: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,8 @@ from groundshift.testing.geodesy import tile_corner
 from groundshift.testing.scenes import SceneOptions
 from groundshift.testing.year import TILE, SyntheticYear, YearOptions
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 STEPS = [{"use": "indices", "names": ["NDVI"]}, {"use": "regular", "step_days": 30}]
 QUICK: dict[str, Any] = {"options": {"epochs": 15, "trees": 20}, "per_class": 150, "workers": 1}

@@ -11,6 +11,8 @@ import xarray as xr
 
 import groundshift as gs
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 RNG = np.random.default_rng(7)
 
 

@@ -30,6 +30,8 @@ from groundshift.landcover.classifiers import TempCnn, check_trainable
 from groundshift.landcover.trained import Trained
 from groundshift.pipelines import landcover_predict, landcover_start, steps
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 SIDE = 96
 
 

@@ -12,6 +12,8 @@ import rasterio
 import groundshift as gs
 from groundshift.cli.main import _groundshift, guarded
 
+pytestmark = pytest.mark.usefixtures("parked_workers")
+
 QUICK: dict[str, Any] = {"per_class": 150, "model": "mlp", "model_options": {"epochs": 30}, "folds": 3, "workers": 1}
 
 

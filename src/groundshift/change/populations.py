@@ -84,7 +84,7 @@ def by_directions(samples: NDArray[np.float32], scatter: Scatter, rounds: int) -
         directional_counts(samples, *where, counts)
         clean = lightest(counts)
         cumulative = np.cumsum(clean)
-        upto = int(np.searchsorted(cumulative, 0.999 * cumulative[-1]))
+        upto = max(1, int(np.searchsorted(cumulative, 0.999 * cumulative[-1])))
         law = fit_law(clean, law, upto)
         expected = law.expected()
         share = float(min(1.0, clean[:upto].sum() / expected[:upto].sum() / len(samples)))

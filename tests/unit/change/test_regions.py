@@ -289,9 +289,9 @@ def test_change_is_found_and_noise_is_not() -> None:
 
 
 @pytest.mark.parametrize("confidence", [99.0, 99.9, 99.99])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_white_noise_realises_at_most_twice_the_asked_share(confidence: float, seed: int) -> None:
-    x = np.random.default_rng(seed).chisquare(4, (2000, 2000)).astype(np.float32)
+    x = np.random.default_rng(seed).chisquare(4, (1200, 1200)).astype(np.float32)
     alpha = 1 - confidence / 100
     changed = regions.detect(x, stats.chi2.ppf(confidence / 100, 4), alpha)
     assert changed.mean() <= 2 * alpha
