@@ -8,7 +8,7 @@ counted once.
 
 Targets: below the cap, and at most a tenth more for the whole tile than for a quarter of it.
 
-A full tile takes 5 GB for its stack and 14 GB of scratch more while it runs; all of it is removed in the end.
+A full tile takes 5 GB for its stack and about 10 GB of scratch more while it runs; all of it is removed in the end.
 
     python benchmarks/landcover_full_tile.py [--columns 10980] [--rows 2745,10980] [--memory 2G] [--workers 2]
         [--iterations 100] [--data DIR]
