@@ -8,10 +8,10 @@ counted once.
 
 Targets: below the cap, and at most a tenth more for the whole tile than for a quarter of it.
 
-A full tile takes 5 GB for its stack and 14 GB of scratch more while it runs; all of it is removed in the end.
+A full tile takes 5 GB for its stack and about 10 GB of scratch more while it runs; all of it is removed in the end.
 
     python benchmarks/landcover_full_tile.py [--columns 10980] [--rows 2745,10980] [--memory 2G] [--workers 2]
-        [--data DIR]
+        [--iterations 100] [--data DIR]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+import groundshift as gs
 import measure
 from _tables import table
 from full_tile import decoding
@@ -73,7 +74,7 @@ def stack(path: Path, rows: int, columns: int, workers: int, seed: int = 1) -> P
     return path
 
 
-def trained(folder: Path) -> Path:
+def trained(folder: Path, iterations: int) -> Path:
     """A model of a small stack and its map of classes."""
     shape = TRAINED, TRAINED
     few = stack(folder / "few.tif", *shape, workers=1, seed=2)
@@ -81,22 +82,18 @@ def trained(folder: Path) -> Path:
         profile = file.profile | {"count": 1, "dtype": "uint8"}
     with rasterio.open(folder / "truth.tif", "w", **profile) as file:
         file.write(classes(*shape), 1)
-    told = ("--stack", few, "--truth", folder / "truth.tif", "--out", folder / "model", "--model", "lightgbm")
-    measure.run(
-        command(
-            "train",
-            *told,
-            "--per-class",
-            "400",
-            "--folds",
-            "2",
-            "--splits",
-            "block",
-            "--block",
-            "300",
-            "--workers",
-            "1",
-        )
+    gs.train_landcover(
+        None,
+        folder / "truth.tif",
+        folder / "model",
+        model="lightgbm",
+        stack=str(few),
+        options={"iterations": iterations},
+        per_class=400,
+        folds=2,
+        splits_kind="block",
+        block_m=300,
+        workers=1,
     )
     return folder / "model"
 
@@ -120,12 +117,13 @@ def main() -> int:
     parser.add_argument("--rows", default="2745,10980")
     parser.add_argument("--memory", default="2G")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=100, help="of LightGBM: fewer to look at memory alone")
     parser.add_argument("--data", type=Path, help="folder of what is generated, for the time of the run")
     options = parser.parse_args()
     rows, peaks, columns = [], {}, options.columns
     with tempfile.TemporaryDirectory(prefix="landcover-tile-", dir=options.data) as scratch:
         folder = Path(scratch)
-        model = trained(folder)
+        model = trained(folder, options.iterations)
         for height in map(int, options.rows.split(",")):
             file, out = stack(folder / "stack.tif", height, columns, options.workers), folder / f"map-{height}"
             size = file.stat().st_size

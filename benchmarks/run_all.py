@@ -37,6 +37,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "reading": ("--size", SMALL),
     "full_tile": ("--sizes", SMALL, "--runs", "1"),
     "composites": ("--quick",),
+    "features_memory": ("--columns", SMALL, "--rows", "2748,4122"),
+    "landcover_full_tile": ("--columns", "2745", "--rows", "2745,5490", "--iterations", "5"),
     "mosaic_memory": ("--size", SMALL, "--scenes", "8,34"),
     "dask_scaling": ("--quick",),
     "series_memory": ("--quick",),
