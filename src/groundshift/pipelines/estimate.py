@@ -27,6 +27,8 @@ SIDE_PX = 10_980
 _TILE = re.compile(r"T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2})", re.IGNORECASE)
 _MOST_TILES = 60_000
 _GIB = 2**30
+_MAPS = 1.25
+"""Rasters of a series, in rasters of a pair: one of probabilities, two of few numbers that compress well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +100,11 @@ def run(job: EstimateJob) -> dict[str, Any]:
     pairs = max(0, products - views)
     mpx = SIDE_PX**2 / 1e6
     stored = sum(mpx * (10 / BANDS[name].resolution_m) ** 2 for name in job.bands) + mpx / 4
-    hours = _hours(job, cost, products, pairs, mpx, stored)
+    again = cost["compared_again"] * max(0, pairs - views)
+    hours = _hours(job, cost, products, pairs, again, mpx, stored)
     read = products * stored * 1e6 * cost["stored_bytes_per_px"]
     whole = products * cost["product_bytes"]
-    written = (pairs + 5 * views) * mpx * 1e6 * cost["written_bytes_per_px"]
+    written = (pairs + _MAPS * views) * mpx * 1e6 * cost["written_bytes_per_px"]
     total = sum(hours.values())
     played = _played(job, views, products / views, total * 3600 / max(products, 1))
     return {
@@ -115,7 +118,7 @@ def run(job: EstimateJob) -> dict[str, Any]:
         "read_whole_products_tb": whole / 1e12,
         "written_tb": written / 1e12,
         "cpu_hours": {**hours, "total": total},
-        "gpu_hours": _gpu_hours(job, cost, pairs, mpx),
+        "gpu_hours": _gpu_hours(job, cost, pairs + again, mpx),
         "memory_gib": {
             "worker": cost["worker_bytes"] / _GIB,
             "all": (cost["driver_bytes"] + job.workers * cost["worker_bytes"]) / _GIB,
@@ -188,7 +191,13 @@ def _area_km2(text: str) -> float:
 
 
 def _hours(
-    job: EstimateJob, cost: Mapping[str, float], products: int, pairs: int, mpx: float, stored: float
+    job: EstimateJob,
+    cost: Mapping[str, float],
+    products: int,
+    pairs: int,
+    again: float,
+    mpx: float,
+    stored: float,
 ) -> dict[str, float]:
     """Hours of one core, by what they go into."""
     wide = len(job.bands) / 4
@@ -200,14 +209,14 @@ def _hours(
     seconds = {
         "decode": products * stored * cost["decode_s_per_mpx"],
         "prepare": products * mpx * cost["prepare_s_per_mpx"] * wide,
-        "compare": pairs * (compare + cost["fit_s_per_pair"]),
+        "compare": (pairs + again) * compare + pairs * cost["fit_s_per_pair"],
         "track": products * mpx * cost["track_s_per_mpx"] * wide,
         "write": pairs * mpx * cost["write_s_per_mpx"],
     }
     return {name: value / 3600 for name, value in seconds.items()}
 
 
-def _gpu_hours(job: EstimateJob, cost: Mapping[str, float], pairs: int, mpx: float) -> float:
+def _gpu_hours(job: EstimateJob, cost: Mapping[str, float], pairs: float, mpx: float) -> float:
     """Hours that a graphics processor would take for the network, instead of that part of the cores."""
     if job.method == "statistical":
         return 0.0
