@@ -5,9 +5,10 @@ Pairs that no weights were trained on: generated ones; changes planted into tile
 Thresholds are the defaults, fixed beforehand: 0.5, and 99.99 % of confidence for the others.
 
 Robustness: what each calls change, in percent of the area, between clear dates of 33TWM where next to nothing changed,
-as they are and with one disturbance more. Speed: the network on one thread, on 1024 rows and their halo.
+as they are and with one disturbance more. Cuts: what cutting an image otherwise does to the network. Speed: the
+network on one thread, on 1024 rows and their halo.
 
-    python benchmarks/change_probability.py [--quick] [--only accuracy,robustness,speed] [--methods network,...]
+    python benchmarks/change_probability.py [--quick] [--only accuracy,robustness,cuts,speed] [--methods network,...]
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from groundshift.accuracy.calibration import calibration_error, reliability
 from groundshift.accuracy.confusion import auc
 from groundshift.change import probability
 from groundshift.change.network import ChangeNet
+from groundshift.nets.tiling import tiles
 from groundshift.pipelines.arrays import ArrayChange, compare
 from groundshift.pipelines.job import DetectSection
 from groundshift.testing.atmosphere import HAZE_SHAPE
@@ -290,6 +292,25 @@ def robustness(quick: bool, methods: Sequence[str]) -> dict[str, object]:
     return told
 
 
+# --- cuts ----------------------------------------------------------------------------------------------------------
+
+
+def cuts(quick: bool) -> dict[str, object]:
+    """Largest difference between the network on a pair in one way of cutting and in others; below 0.001 by law."""
+    net, rows = ChangeNet(), []
+    for scene in [alpine(13, 15)] if quick else [alpine(13, 15), lagoon(), bushfire()]:
+        before, after = np.nan_to_num(scene.before), np.nan_to_num(scene.after)
+        whole = net.probability(before, after, BANDS, scene.valid)
+        for side in (128, 256, 400):
+            other = np.full_like(whole, np.nan)
+            for tile in tiles(whole.shape, side, net.halo_px):
+                seen = before[:, *tile.read], after[:, *tile.read]
+                other[tile.keep] = net.probability(*seen, BANDS, scene.valid[tile.read])[tile.inner]
+            rows.append([scene.name, side, float(np.nanmax(np.abs(other - whole)))])
+    table("Cut into other blocks, with the halo: largest difference of a probability", ["pair", "side", "most"], rows)
+    return {f"{name}, {side}": most for name, side, most in rows}
+
+
 # --- speed ---------------------------------------------------------------------------------------------------------
 
 
@@ -324,7 +345,7 @@ def main() -> int:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one draw of each")
-    parser.add_argument("--only", default="accuracy,robustness,speed", help="parts, separated by commas")
+    parser.add_argument("--only", default="accuracy,robustness,cuts,speed", help="parts, separated by commas")
     parser.add_argument("--methods", default=",".join(METHODS), help="which, separated by commas")
     parser.add_argument("--pictures", action="store_true", help="also draw the probabilities")
     parser.add_argument("--json", type=Path, help="also write all figures there")
@@ -334,6 +355,7 @@ def main() -> int:
     parts: dict[str, Callable[[], dict[str, object]]] = {
         "accuracy": lambda: accuracy(options.quick, methods, picture=options.pictures),
         "robustness": lambda: robustness(options.quick, methods),
+        "cuts": lambda: cuts(options.quick),
         "speed": lambda: speed(options.quick),
     }
     told = {part: parts[part]() for part in options.only.split(",")}

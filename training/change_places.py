@@ -28,6 +28,7 @@ ALPS_SPLIT = 700
 """Column of 33TWL from which on it is held out."""
 BELGIUM_SPLIT = 88
 """First date of June 2018."""
+_NO_MONTH = 32769
 DRAWN_DAYS = (97, 102, 138, 143, 180, 185, 215, 220, 258, 263)
 
 
@@ -86,6 +87,18 @@ def belgium(data: Path, dates: slice, name: str, weight: float) -> Place:
     return place(name, [images[k] for k in good], [usable[k] for k in good], [days[k] for k in good], weight)
 
 
+def belgian_year(data: Path, weight: float) -> Place:
+    """Monthly composites of another patch: dates of different seasons only."""
+    names = [name for name in BANDS if name != "B8A"]
+    file = data / "belgium-series" / "worldcereal_preprocessed_inputs.nc"
+    stored = np.stack([read(f"netcdf:{file}:S2-L2A-{name}", None) for name in names], axis=1)
+    good = [k for k, month in enumerate(stored) if (month < _NO_MONTH).all()]
+    images = np.zeros((len(good), 13, *stored.shape[2:]), np.float32)
+    images[:, [ALL_BANDS.index(name) for name in names]] = stored[good] * np.float32(1e-4)
+    days = [30.0 * k for k in good]
+    return place("belgium-year", list(images), list(np.ones((len(good), *stored.shape[2:]))), days, weight)
+
+
 def _belgian_days(name: str) -> list[float]:
     import re
 
@@ -137,6 +150,7 @@ def training_places(data: Path) -> Iterator[Place]:
     scenes = slovenia(data)
     yield place("slovenia", [one.reflectance for one in scenes], [one.clear for one in scenes], [0, 5, 60], 0.4)
     yield belgium(data, slice(0, BELGIUM_SPLIT), "belgium", 1.2)
+    yield belgian_year(data, 1.5)
     for seed in (301, 302, 303):
         yield drawn(seed, 252, 0.8)
 

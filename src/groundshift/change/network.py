@@ -36,7 +36,7 @@ class ChangeNet:
     weights: Path = WEIGHTS / "change_unet.onnx"
     """ONNX file with its card beside it."""
     name: str = "network"
-    halo_px: int = 64
+    halo_px: int = 80
 
     def choose(self, bands: Sequence[str]) -> tuple[str, ...]:
         """All bands that there are of those that the network knows, in its order.

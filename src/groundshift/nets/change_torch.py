@@ -13,11 +13,18 @@ WIDTHS = (16, 32, 48, 64)
 _COARSE = 8
 _WINDOW = 5
 """Side of the window over which what all differences have in common is taken out, in coarse pixels of 16 pixels."""
+_STEADY = 1e-4
+"""Least variance of the differences of the surroundings."""
 
 
-def _once(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
-    layers = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    return nn.Sequential(*layers)
+def _once(inputs: int, outputs: int, size: int = 3, leak: float = 0.0) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.LeakyReLU(leak) if leak else nn.ReLU())
+
+
+_LEAK = 0.1
+"""Of the decoder. Without it, all that speaks against a change is zero where change is plain, and the odds of all plain
+changes are one number: the bias of the last layer."""
 
 
 class ChangeNetTorch(nn.Module):
@@ -25,7 +32,8 @@ class ChangeNetTorch(nn.Module):
 
     Differences are taken without their sign, so that the order of the dates does not matter. Of the first, linear,
     features the mean difference of the surroundings is also taken off, which is what a gain adds to logarithms of
-    reflectance. The finest features are of half the resolution, made of all pixels; the last layer gives four pixels
+    reflectance, and how much differences vary there is told beside: between seasons much, so that little is a change.
+    The finest features are of half the resolution, made of all pixels; the last layer gives four pixels
     for each. A pixel depends on a bounded neighbourhood only.
 
     Source: R. Caye Daudt et al. (2018), Fully convolutional siamese networks for change detection (FC-Siam-diff).
@@ -40,9 +48,9 @@ class ChangeNetTorch(nn.Module):
         self.down = nn.ModuleList(
             nn.Sequential(_once(finer, coarser), _once(coarser, coarser)) for finer, coarser in pairwise(widths)
         )
-        self.fuse = nn.ModuleList(_once((2 if level else 5) * width, width, 1) for level, width in enumerate(widths))
-        self.up = nn.ModuleList(_once(coarser + finer, finer) for finer, coarser in pairwise(widths))
-        self.last = _once(first, first)
+        self.fuse = nn.ModuleList(_once((2 if level else 6) * width, width, 1) for level, width in enumerate(widths))
+        self.up = nn.ModuleList(_once(coarser + finer, finer, leak=_LEAK) for finer, coarser in pairwise(widths))
+        self.last = _once(first, first, leak=_LEAK)
         self.head = nn.Conv2d(first, 4, 3, padding=1)
 
     def forward(self, before: Tensor, after: Tensor, present: Tensor) -> Tensor:
@@ -76,15 +84,17 @@ def _compared(x: Tensor) -> Tensor:
 
 
 def _peculiar(linear: Tensor, known: Tensor) -> Tensor:
-    """Differences of the linear features as they are and without what the surroundings have too; and the sum."""
+    """Differences of the linear features as they are and without what the surroundings have too, sum, and variation."""
     before, after = linear.chunk(2)
     difference = (before - after) * known
-    around, share = (
+    around, square, share = (
         functional.avg_pool2d(functional.avg_pool2d(x, _COARSE), _WINDOW, stride=1, padding=_WINDOW // 2)
-        for x in (difference, known)
+        for x in (difference, difference**2, known)
     )
-    own = difference - _enlarged(around / (share + 1e-3), _COARSE) * known
-    return torch.cat([difference.abs(), own.abs(), before + after], dim=1)
+    common = around / (share + 1e-3)
+    usual = (square / (share + 1e-3) - common**2).clamp(min=_STEADY).sqrt()
+    own = difference - _enlarged(common, _COARSE) * known
+    return torch.cat([difference.abs(), own.abs(), before + after, _enlarged(usual, _COARSE)], dim=1)
 
 
 def _enlarged(x: Tensor, factor: int) -> Tensor:

@@ -43,8 +43,8 @@ from groundshift.report import pictures
 from groundshift.report.pictures import DatePictures
 
 _IMPORTS = ("groundshift.pipelines.stream", "groundshift.io.safe")
-_JUDGED = (1024, 1920)
-"""Rows and columns of a block that is judged: with its halo of 64 pixels, a whole number of what a network takes at
+_JUDGED = (1024, 1888)
+"""Rows and columns of a block that is judged: with its halo of 80 pixels, a whole number of what a network takes at
 once. The same for any number of workers, since a network sees a little of how an image is cut."""
 _JUDGED_LARGE_PX = 2**24
 """Pixels of images from which on blocks are so tall; of smaller ones, half as tall."""

@@ -33,7 +33,10 @@ NAME = "change_unet"
 _UNKNOWN = 255
 _CHUNK = 8
 _EMA = 0.995
-_SMOOTH = 0.01
+_SMOOTH = 0.002
+_SMALL_WEIGHT = 1.0
+"""Added to the weight of a changed pixel around which next to nothing changed: small changes have few pixels."""
+_AROUND = 17
 _WARM = 1 / 12
 _JUDGING = 98
 """Seed of the held-out examples."""
@@ -181,15 +184,20 @@ def drawn(pool: Pool, rng: np.random.Generator, count: int) -> Batch:
 
 
 def loss(scores: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy, and a little of soft Dice so that rare changes count; pixels of unknown truth do not."""
+    """Cross-entropy, and a little of soft Dice so that rare changes count; pixels of unknown truth do not.
+
+    Changed pixels weigh the more, the less has changed around them.
+    """
     known = (truth != _UNKNOWN).float()
     target = (truth == 1).float()
     soft = target * (1 - 2 * _SMOOTH) + _SMOOTH * 0.5
     entropy = functional.binary_cross_entropy_with_logits(scores, soft, reduction="none") * known
+    around = functional.avg_pool2d(target[:, None], _AROUND, stride=1, padding=_AROUND // 2)[:, 0]
+    weighted = entropy * (1 + _SMALL_WEIGHT * target * (1 - around))
     found = torch.sigmoid(scores) * known
     both = (found * target).sum()
     dice = 1 - (2 * both + 200) / (found.sum() + (target * known).sum() + 200)
-    return entropy.sum() / known.sum().clamp(min=1) + 0.2 * dice
+    return weighted.sum() / known.sum().clamp(min=1) + 0.2 * dice
 
 
 def judge(net: ChangeNetTorch, batches: Sequence[Batch]) -> dict[str, float]:

@@ -15,14 +15,14 @@ _BRIGHTEST = 1.6
 _COVERS = 6
 
 
-def season(rng: np.random.Generator, bank: Bank, image: Image) -> Image:
-    """Greener or drier plants and wetter or drier soil, each cover and each parcel in its own way."""
+def season(rng: np.random.Generator, bank: Bank, image: Image, *, far: bool = False) -> Image:
+    """Greener or drier plants and wetter or drier soil, each cover and parcel in its own way; far: months apart."""
     green, wet = vegetation(image), water(image)
     kind = covers(image)
-    strength = rng.choice([0.05, 0.15, 0.3, 0.6], p=[0.4, 0.3, 0.2, 0.1])
+    strength = rng.uniform(0.3, 0.8) if far else rng.choice([0.05, 0.15, 0.3, 0.6], p=[0.4, 0.3, 0.2, 0.1])
     table = rng.normal(0, strength) + rng.normal(0, 0.4 * strength, (_COVERS, _COVERS))
     vigour = table[kind].astype(np.float32) + bank.crop(rng, bank.smooth[8:]) * np.float32(0.2 * strength)
-    if rng.random() < 0.4:
+    if rng.random() < (0.7 if far else 0.4):
         vigour += bank.crop(rng, bank.parcels, float(rng.choice([0.5, 1.0]))) * np.float32(0.4 * strength)
     tone = rng.normal(0, 0.5 * strength) + rng.normal(0, 0.15 * strength, (_COVERS, _COVERS))
     factor = VIGOUR[BAND_IDS][:, None, None] * (np.clip(vigour, -1, 0.8) * green)[None]
@@ -48,6 +48,20 @@ def light(rng: np.random.Generator, bank: Bank, image: Image) -> Image:
         gains = rng.normal(0, 0.04, (_COVERS, _COVERS))
         out = out * np.exp(gains[covers(image)]).astype(np.float32)
     return np.asarray(out, np.float32)
+
+
+def low_sun(rng: np.random.Generator, image: Image) -> Image:
+    """A sun that stands lower: shadows of what is high beside it, more contrast, darker and bluer shade."""
+    tone = np.log(image[[GREEN, NIR]].mean(axis=0) + 0.02)
+    high = np.abs(tone - ndimage.uniform_filter(tone, 5))
+    turn, length = rng.uniform(0, 2 * np.pi), int(rng.integers(1, 4))
+    cast = np.zeros_like(high)
+    for step in range(1, length + 1):
+        by = (round(step * np.sin(turn)), round(step * np.cos(turn)))
+        cast = np.maximum(cast, np.roll(high, by, (0, 1)))
+    shade = np.clip(cast * rng.uniform(0.5, 2), 0, 1) * rng.uniform(0.1, 0.5)
+    colour = np.linspace(0.8, 1.1, len(image), dtype=np.float32)[:, None, None]
+    return np.asarray(image * (1 - shade[None] * colour), np.float32)
 
 
 def air(rng: np.random.Generator, bank: Bank, image: Image) -> Image:
@@ -99,7 +113,7 @@ def noise(rng: np.random.Generator, image: Image) -> Image:
     return np.asarray(image + added * (level + np.float32(rng.uniform(0, 0.03)) * np.abs(image)), np.float32)
 
 
-def disturbed(rng: np.random.Generator, bank: Bank, image: Image, *, real: bool) -> Image:
+def disturbed(rng: np.random.Generator, bank: Bank, image: Image, *, real: bool, far: bool = False) -> Image:
     """Another image of the same ground.
 
     Args:
@@ -107,12 +121,15 @@ def disturbed(rng: np.random.Generator, bank: Bank, image: Image, *, real: bool)
         bank: random fields.
         image: (10, y, x) reflectance.
         real: of another real date already, so that less is added.
+        far: of another season; where not real.
     """
     out = image
     if not real:
-        if rng.random() < 0.85:
-            out = season(rng, bank, out)
+        if far or rng.random() < 0.85:
+            out = season(rng, bank, out, far=far)
         out = light(rng, bank, out)
+        if far and rng.random() < 0.4:
+            out = low_sun(rng, out)
         out = view(rng, out)
     if not real or rng.random() < 0.5:
         out = air(rng, bank, out)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from groundshift.change.network import stretch
 from groundshift.training.disturb import disturbed
 from groundshift.training.fields import SIZE, Bank, Image
-from groundshift.training.insert import Elsewhere, inserted, magnitude
+from groundshift.training.insert import Elsewhere, inserted, magnitude, peculiar
 from groundshift.training.painting import drawn_structure, painted
 from groundshift.training.places import BAND_IDS, BANDS, Cut, Place, cut
 
@@ -22,6 +22,16 @@ UNCHANGED = 0.3
 """Share of the examples without any change."""
 TWICE = 0.35
 """Share of the examples on two real dates, where a place has them."""
+FAR = 0.4
+"""Share of those whose dates are of different seasons, where a place has such dates."""
+FAR_DRAWN = 0.08
+"""Share of the examples of one date whose other date is drawn as of another season."""
+_OUTSTANDING, _OUTSTANDING_FAR = 5.0, 2.0
+"""Times the usual difference of a real pair from which on nobody knows whether its ground has changed."""
+_LEAST_OUTSTANDING = 0.25
+_HIDING = 0.7
+"""Share of the usual difference within which a change is hidden."""
+_UNKNOWN = 255
 _VISIBLE, _HIDDEN = 0.16, 0.06
 """Difference from which an inserted change is one, and up to which it is none; between, nobody can say."""
 _FOUR = ("B02", "B03", "B04", "B08")
@@ -51,21 +61,23 @@ class Maker:
     def make(self) -> Example:
         """One example."""
         rng, bank = self._rng, self._bank
-        base = self._ground(twice=rng.random() < TWICE)
+        base = self._ground(twice=rng.random() < TWICE, far=rng.random() < FAR)
         other = self._ground(twice=False)
         after = base.before if base.after is None else base.after
-        present = base.present
-        truth = np.zeros((SIZE, SIZE), np.uint8)
-        changed = after
+        present, planted, amount = base.present, after, np.zeros((SIZE, SIZE), np.float32)
         if rng.random() >= UNCHANGED:
             elsewhere = Elsewhere(other.before, other.clear)
             if not (other.present | ~present).all():
                 present = present & other.present
             found = inserted(rng, bank, after, elsewhere)
-            changed = np.clip(found.image, 0, None)
-            truth = _truth(after, changed, found.amount, present)
+            planted, amount = np.clip(found.image, 0, None), found.amount
         before = disturbed(rng, bank, base.before, real=True)
-        changed = disturbed(rng, bank, changed, real=base.after is not None)
+        changed = disturbed(rng, bank, planted, real=base.after is not None, far=rng.random() < FAR_DRAWN)
+        unplanted = base.clear & (amount < 0.25)
+        truth = _truth(
+            after, planted, amount, present, _usual(peculiar(before, changed, present, unplanted), unplanted)
+        )
+        truth[_doubtful(base, present) & (truth == 0)] = _UNKNOWN
         gain = np.float32(np.exp(rng.normal(0, 0.1)))
         dates = (before * gain, changed * gain)
         if rng.random() < 0.5:
@@ -73,26 +85,42 @@ class Maker:
         mask = present[:, None, None]
         return Example(dates[0] * mask, dates[1] * mask, present, base.clear, truth)
 
-    def _ground(self, *, twice: bool) -> Cut:
+    def _ground(self, *, twice: bool, far: bool = False) -> Cut:
         rng = self._rng
         for _ in range(20):
             if not len(self._places) or rng.random() < DRAWN:
                 break
-            found = cut(rng, self._places[rng.choice(len(self._places), p=self._chance)], twice=twice)
+            found = cut(rng, self._places[rng.choice(len(self._places), p=self._chance)], twice=twice, far=far)
             if found is not None:
                 return found
         image, _ = painted(rng, self._bank, drawn_structure(rng, self._bank))
         return Cut(image[BAND_IDS], None, np.ones(len(BANDS), bool), np.ones((SIZE, SIZE), bool))
 
 
-def _truth(before: Image, after: Image, amount: Image, present: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """1 where at least half of a pixel changed and it can be seen; 255 at rims and where it hardly can."""
+def _truth(before: Image, after: Image, amount: Image, present: NDArray[np.bool_], usual: float) -> NDArray[np.uint8]:
+    """1 where at least half of a pixel changed and it can be seen; 255 at rims and where it hardly can.
+
+    What changed by less than the ground usually differs anyway cannot be seen.
+    """
     seen = magnitude(before, after, present)
     wide = ndimage.uniform_filter(seen, 3)
-    truth = np.full(amount.shape, 255, np.uint8)
-    truth[(amount >= 0.5) & (np.minimum(seen, wide) >= _VISIBLE)] = 1
+    truth = np.full(amount.shape, _UNKNOWN, np.uint8)
+    truth[(amount >= 0.5) & (np.minimum(seen, wide) >= max(_VISIBLE, _HIDING * usual))] = 1
     truth[(amount < 0.25) | (wide < _HIDDEN)] = 0
     return truth
+
+
+def _usual(differences: Image, among: NDArray[np.bool_]) -> float:
+    return float(np.median(differences[among])) if among.any() else 0.0
+
+
+def _doubtful(pair: Cut, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(y, x) True where two real dates differ far more than most of their ground: unmasked cloud, or change."""
+    if pair.after is None:
+        return np.zeros(pair.clear.shape, bool)
+    differences = ndimage.uniform_filter(peculiar(pair.before, pair.after, present, pair.clear), 3)
+    times = _OUTSTANDING_FAR if pair.far else _OUTSTANDING
+    return np.asarray(differences > max(_LEAST_OUTSTANDING, times * _usual(differences, pair.clear)))
 
 
 class Pool:
@@ -135,7 +163,7 @@ class Pool:
             dates[:, k, np.flatnonzero(present)] = images
             dates[:, k, -1] = valid
             told[k] = present
-            truth[k] = np.where(valid, label, 255)
+            truth[k] = np.where(valid, label, _UNKNOWN)
         return dates[0], dates[1], told, truth
 
 

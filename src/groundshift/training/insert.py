@@ -15,8 +15,10 @@ from groundshift.training.fields import SIZE, Bank, Image
 from groundshift.training.places import BAND_IDS, BANDS
 
 _LARGEST = SIZE * SIZE // 3
-_HUGE = 0.15
+_HUGE = 0.25
 """Share of the images in which one change covers a third to nine tenths: a part of what is larger than the image."""
+_SMALL, _MANY_SMALL = 40, 0.3
+"""Pixels that no change of an image exceeds, and the share of the images of which this is so."""
 _MOST = 9
 _FLOODS = ("lake", "turbid water", "brown water", "shallow", "mud", "wetland")
 _BARE = ("brown soil", "dark soil", "stubble", "dry grass", "laterite", "gravel", "river sand", "burnt", "pale sand")
@@ -47,9 +49,10 @@ class Elsewhere:
 def inserted(rng: np.random.Generator, bank: Bank, image: Image, other: Elsewhere) -> Inserted:
     """Put up to nine changes into an image, none now and then."""
     out, amount = image.copy(), np.zeros(image.shape[1:], np.float32)
-    count = int(min(_MOST, rng.geometric(0.3)))
-    sizes = np.exp(rng.uniform(np.log(2), np.log(_LARGEST), count))
-    if rng.random() < _HUGE:
+    small = rng.random() < _MANY_SMALL
+    count = int(min(_MOST, rng.geometric(0.15 if small else 0.3)))
+    sizes = np.exp(rng.uniform(np.log(2), np.log(_SMALL if small else _LARGEST), count))
+    if not small and rng.random() < _HUGE:
         sizes[0] = rng.uniform(0.3, 0.9) * SIZE * SIZE
     for size in sizes:
         if amount.mean() > 0.5:
@@ -197,3 +200,12 @@ def magnitude(before: Image, after: Image, present: NDArray[np.bool_]) -> Image:
     """(y, x) how much two images differ: root mean square over the bands of logarithms of (reflectance + 0.03)."""
     one, two = (np.log(np.maximum(image[present], 0) + np.float32(0.03)) for image in (before, after))
     return np.asarray(np.sqrt(((one - two) ** 2).mean(axis=0)))
+
+
+def peculiar(before: Image, after: Image, present: NDArray[np.bool_], among: NDArray[np.bool_]) -> Image:
+    """(y, x) how much two images differ beside what half of some pixels have in common: as :func:`magnitude`."""
+    one, two = (np.log(np.maximum(image[present], 0) + np.float32(0.03)) for image in (before, after))
+    difference = two - one
+    if among.any():
+        difference -= np.median(difference[:, among], axis=1)[:, None, None]
+    return np.asarray(np.sqrt((difference**2).mean(axis=0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 BAND_IDS = np.array([ALL_BANDS[name].band_id for name in BANDS])
 BLUE, GREEN, RED, NIR, SWIR = (BANDS.index(name) for name in ("B02", "B03", "B04", "B08", "B11"))
 NEAR_DAYS = 8
-"""Days between two dates at most, for their ground to count as unchanged."""
+"""Days between two dates at most, for their ground to count as unchanged but for light and air."""
 _TRIES = 12
 
 
@@ -48,8 +49,16 @@ class Place:
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """Dates whose ground counts as unchanged."""
-        count = range(len(self.days))
-        return [(i, j) for i in count for j in count if i != j and abs(self.days[i] - self.days[j]) <= NEAR_DAYS]
+        return [(i, j) for i, j in self._both if abs(self.days[i] - self.days[j]) <= NEAR_DAYS]
+
+    @property
+    def far_pairs(self) -> list[tuple[int, int]]:
+        """Dates of different seasons, whose ground has mostly changed as plants do."""
+        return [(i, j) for i, j in self._both if abs(self.days[i] - self.days[j]) > NEAR_DAYS]
+
+    @property
+    def _both(self) -> list[tuple[int, int]]:
+        return list(permutations(range(len(self.days)), 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +71,21 @@ class Cut:
     present: NDArray[np.bool_]
     clear: NDArray[np.bool_]
     """(y, x) usable at both dates."""
+    far: bool = False
+    """The dates are of different seasons."""
 
 
-def cut(rng: np.random.Generator, place: Place, *, twice: bool) -> Cut | None:
+def cut(rng: np.random.Generator, place: Place, *, twice: bool, far: bool = False) -> Cut | None:
     """A random window, turned at random; None where too little of it is clear.
 
     Args:
         rng: random numbers.
         place: mirrored at its borders where it is smaller than a window.
         twice: of two near dates, where the place has such.
+        far: rather of two dates of different seasons, where it has such.
     """
-    pairs = place.pairs if twice else []
+    apart = place.far_pairs if twice and far else []
+    pairs = apart or (place.pairs if twice else [])
     one, other = pairs[rng.integers(len(pairs))] if pairs else (int(rng.integers(len(place.days))), None)
     both = place.clear[one] if other is None else place.clear[one] & place.clear[other]
     rows, columns = both.shape
@@ -89,7 +102,7 @@ def cut(rng: np.random.Generator, place: Place, *, twice: bool) -> Cut | None:
     dates = [_spread(_coarser(place.images[k][:, y[:, None], x], factor), place.bands, turn)
              for k in (one, other) if k is not None]  # fmt: skip
     present = np.isin(BANDS, place.bands)
-    return Cut(dates[0], dates[1] if other is not None else None, present, clear)
+    return Cut(dates[0], dates[1] if other is not None else None, present, clear, bool(apart))
 
 
 def _coarser(image: Image, factor: int) -> Image:

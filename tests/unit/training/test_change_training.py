@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from groundshift.cli.models import check_installed
 from groundshift.errors import InputError, UsageError
 from groundshift.training import disturb, places
-from groundshift.training.examples import Maker, Pool, kept
+from groundshift.training.examples import Maker, Pool, _doubtful, kept
 from groundshift.training.fields import SIZE, Bank
-from groundshift.training.insert import magnitude
+from groundshift.training.insert import magnitude, peculiar
 from groundshift.training.places import BANDS, Place
 
 
@@ -99,6 +100,52 @@ def test_places_are_kept_in_files(tmp_path: Path, place: Place) -> None:
     (tmp_path / "other.npz").write_bytes(b"no")
     with pytest.raises(InputError, match=r"other\.npz: not a place to train on"):
         places.load(tmp_path / "other.npz")
+
+
+def seasons() -> Place:
+    """Three days of one ground, two of them near, with a cloud that no mask found on the second."""
+    rng = np.random.default_rng(5)
+    ground = rng.uniform(0.05, 0.2, (4, 140, 140)).astype(np.float32)
+    images = np.stack([ground, ground * np.float32(1.1), ground * np.float32(1.6)])
+    images[1, :, 40:80, 50:90] = 0.7
+    days, clear = np.array([0.0, 3.0, 90.0]), np.ones((3, 140, 140), bool)
+    return Place(name="year", bands=("B02", "B03", "B04", "B08"), images=images, clear=clear, days=days)
+
+
+def test_dates_of_different_seasons_are_far_pairs() -> None:
+    assert seasons().pairs == [(0, 1), (1, 0)]
+    assert seasons().far_pairs == [(0, 2), (1, 2), (2, 0), (2, 1)]
+    rng = np.random.default_rng(1)
+    for far in (True, False):
+        found = places.cut(rng, seasons(), twice=True, far=far)
+        assert found is not None
+        assert found.far == far
+
+
+def test_what_stands_out_of_a_real_pair_is_neither_change_nor_none() -> None:
+    found = places.cut(np.random.default_rng(1), seasons(), twice=True)
+    assert found is not None
+    assert found.after is not None
+    cloud = (found.before.max(axis=0) == 0.7) | (found.after.max(axis=0) == 0.7)
+    cloudy = np.asarray(_doubtful(found, found.present))
+    assert cloudy[ndimage.binary_erosion(cloud)].all()
+    assert not cloudy[~ndimage.binary_dilation(cloud, iterations=2)].any()
+
+
+def test_a_gain_is_nothing_peculiar() -> None:
+    rng, there = np.random.default_rng(8), np.ones(len(BANDS), bool)
+    image = rng.uniform(0.3, 0.5, (len(BANDS), 30, 30)).astype(np.float32)
+    everywhere = np.ones((30, 30), bool)
+    assert peculiar(image, image * np.float32(1.2), there, everywhere).max() < 0.02
+    assert magnitude(image, image * np.float32(1.2), there).min() > 0.15
+
+
+def test_a_lower_sun_makes_nothing_brighter() -> None:
+    rng = np.random.default_rng(8)
+    image = rng.uniform(0.05, 0.3, (len(BANDS), SIZE, SIZE)).astype(np.float32)
+    found = disturb.low_sun(rng, image)
+    assert (found <= image).all()
+    assert (found > 0).all()
 
 
 def test_without_its_packages_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
