@@ -33,8 +33,8 @@ TEXTS: dict[str, Any] = {
         "months apart, much of what the seasons do is taken for change",
         "clouds and their shadows are to be masked; a thin veil is left alone, a cloud is a change",
         "a change that fills all that the network sees (64 pixels around) is told from other light by its colour alone",
-        "its own probability seldom exceeds 0.85, also where change is plain: what is unchanged in training holds"
-        " some change and cloud; about half of small and weak planted changes stay below 0.5",
+        "its own probability seldom exceeds 0.85, also where change is plain: there its odds are the bias of its last"
+        " layer; about half of small and weak planted changes stay below 0.5",
         "what is near the noise of the pair is not found: under about 15 % of the reflectance",
     ],
     "training": {

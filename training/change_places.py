@@ -140,7 +140,7 @@ def drawn(seed: int, size: int, weight: float) -> Place:
 
 
 def training_places(data: Path) -> Iterator[Place]:
-    """What the shipped weights learnt from."""
+    """What the shipped weights learnt from, and since then a year of Belgium."""
     yield alpine(data, slice(0, ALPS_SPLIT), "alps", 3.0)
     yield ireland(data)
     yield from (of(one, 0.8) for one in saxony(data)[::2])
