@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from groundshift.change.network import ChangeNet
 from groundshift.errors import UsageError
 from groundshift.execution import memory
 from groundshift.execution.dask_pool import LOCAL
@@ -24,7 +25,6 @@ _READ = 14
 """Bytes for each pixel of a row of tiles while it is decoded."""
 _NETWORK = 130 * _MIB
 """Of the network while it looks at a tile; whatever the bands."""
-_HALO_PX = 64
 _STEP = 35, 40
 """Bytes for each pixel of a unit with its halo: for each band, and beside."""
 _FIT = 30, 30
@@ -35,7 +35,8 @@ def needed(job: SeriesJob, columns: int) -> int:
     """Bytes that a worker needs for pixels, at most, for images of so many columns."""
     bands = len(job.grid.bands)
     read = _CACHE + _READ * ingest.unit_rows(columns) * columns
-    unit = (ROWS + 2 * _HALO_PX) * (COLUMNS + 2 * _HALO_PX)
+    halo = ChangeNet.halo_px
+    unit = (ROWS + 2 * halo) * (COLUMNS + 2 * halo)
     step = unit * (_STEP[0] * bands + _STEP[1]) + (0 if job.detect.method == "statistical" else _NETWORK)
     fit = 2 * job.normalise.sample_pixels * (_FIT[0] * bands + _FIT[1])
     return max(read, step, fit)
