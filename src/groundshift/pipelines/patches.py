@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ class PatchSeries:
                 dims = tuple(dim for dim in variable.dims if dim != f"{feature}.band")
                 made[name] = (dims, stored[feature][(slice(None),) * axis + (band,)])
         made[VALID] = (("time", "y", "x"), _valid(part))
+        _let_go(part)
         coords = {"time": part["time"].values.astype("datetime64[ns]")}
         found = xr.Dataset(made, coords)
         return found.assign_coords({FRACTION: ("time", np.array(self.fraction))}) if self.fraction else found
@@ -131,10 +133,21 @@ def _valid(part: xr.Dataset) -> NDArray[np.bool_]:
     return valid
 
 
+def _let_go(part: xr.Dataset) -> None:
+    """Let the pages of mapped files go: what was read is copied, and memory must not grow with the patch."""
+    for variable in part.variables.values():
+        held: object = variable.values
+        while isinstance(held, np.ndarray):
+            held = held.base
+        if isinstance(held, mmap) and hasattr(held, "madvise"):
+            held.madvise(MADV_DONTNEED)
+
+
 def _fractions(whole: xr.Dataset) -> tuple[float, ...]:
     shape = whole.sizes["y"], whole.sizes["x"]
     parts = (_valid(whole.isel(y=slice(w.y0, w.y1))) for w in blocks(shape, _ROWS))
     total = sum(np.count_nonzero(part, axis=(1, 2)) for part in parts)
+    _let_go(whole)
     return tuple(float(n) for n in np.asarray(total) / math.prod(shape))
 
 
