@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,26 +39,7 @@ def items(folder: Path, shape: tuple[int, int], count: int, workers: int = 2) ->
     drawn = products(folder, shape, workers)
     found = []
     for k in range(count):
-        moment = FIRST + k * APART
-        name = f"S2A_MSIL2A_{moment:%Y%m%dT%H%M%S}_N0500_R030_T56HKH_{moment:%Y%m%dT%H%M%S}"
         files = inputs.images(drawn[k % len(drawn)])
-        item = {
-            "type": "Feature",
-            "stac_version": "1.0.0",
-            "id": name,
-            "geometry": None,
-            "properties": {
-                "datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-                "s2:product_uri": f"{name}.SAFE",
-                "s2:processing_baseline": "05.00",
-                "grid:code": "MGRS-56HKH",
-            },
-            "assets": {
-                band: {"href": str(path), "type": "image/jp2"}
-                for band, path in zip((*inputs.BANDS, "SCL"), files, strict=True)
-            },
-            "links": [],
-        }
-        found.append(drawn[0].parent / f"{name}.json")
-        found[-1].write_text(json.dumps(item), encoding="utf-8")
+        assets = {band: (str(path), "image/jp2") for band, path in zip((*inputs.BANDS, "SCL"), files, strict=True)}
+        found.append(inputs.item(drawn[0].parent, FIRST + k * APART, (5, 0), assets))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -37,3 +37,18 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
         text.ljust(width) if i == 0 else text.rjust(width)
         for i, (text, width) in enumerate(zip(row, widths, strict=True))
     ]
+
+
+def flat(peaks: Mapping[int, int], limit: int, most: float) -> bool:
+    """Say whether memory stays below a limit, and of the highest image within so many times that of the lowest.
+
+    Args:
+        peaks: bytes, by rows of the image.
+        limit: bytes.
+        most: of the highest over the lowest.
+    """
+    growth, largest = peaks[max(peaks)] / peaks[min(peaks)], max(peaks.values())
+    good = largest <= limit and growth <= most
+    said = "met" if good else "missed"
+    print(f"\nMemory: {growth:.2f} times that of the lowest, at most {largest / 1e9:.2f} GB: {said}")
+    return good

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import inputs
 import measure
-from _tables import table
+from _tables import flat, table
 from groundshift.execution.memory import parse_memory
 from groundshift.features.stack import BAND_NAMES
 from groundshift.testing.safe import write_safe
@@ -67,11 +67,7 @@ def main() -> int:
             out.unlink()
     head = ["rows", "s", "CPU s", "Mpx/s", "memory GB", "anonymous", "written MB"]
     table(f"Features of {options.columns} columns", head, rows)
-    growth = peaks[max(peaks)] / peaks[min(peaks)]
-    good = max(peaks.values()) <= parse_memory(options.memory) and growth <= FLAT
-    print(f"\nMemory: {growth:.2f} times that of the lowest, at most {max(peaks.values()) / 1e9:.2f} GB: ", end="")
-    print("met" if good else "missed")
-    return int(not good)
+    return int(not flat(peaks, parse_memory(options.memory), FLAT))
 
 
 if __name__ == "__main__":

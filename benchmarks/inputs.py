@@ -6,10 +6,11 @@ python benchmarks/inputs.py [--data DIR] [--sizes 10980,5490,2745] [--workers 2]
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,6 +56,36 @@ def products(folder: Path, size: int, workers: int = 2) -> tuple[Path, Path]:
             write_safe(scene, target, sensing_time=moment, baseline=(5, 0), bands=BANDS, workers=workers)
         ]
     return found[0], found[1]
+
+
+def item(folder: Path, moment: datetime, baseline: tuple[int, int], assets: Mapping[str, tuple[str, str]]) -> Path:
+    """Write a STAC item of the tile.
+
+    Args:
+        folder: where to.
+        moment: of sensing.
+        baseline: of processing, (5, 9).
+        assets: address and media type, by band.
+    """
+    number, when = f"{baseline[0]:02d}{baseline[1]:02d}", f"{moment:%Y%m%dT%H%M%S}"
+    name = f"S2A_MSIL2A_{when}_N{number}_R030_T56HKH_{when}"
+    content = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "geometry": None,
+        "properties": {
+            "datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+            "s2:product_uri": f"{name}.SAFE",
+            "s2:processing_baseline": f"{baseline[0]:02d}.{baseline[1]:02d}",
+            "grid:code": "MGRS-56HKH",
+        },
+        "assets": {band: {"href": href, "type": media} for band, (href, media) in assets.items()},
+        "links": [],
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
 
 
 def zipped(folders: Sequence[Path]) -> list[Path]:

@@ -30,7 +30,7 @@ from rasterio.windows import Window
 
 import groundshift as gs
 import measure
-from _tables import table
+from _tables import flat, table
 from full_tile import decoding
 from groundshift.execution.memory import parse_memory
 
@@ -140,11 +140,7 @@ def main() -> int:
             print(f"{height}: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in stages.items())}", flush=True)
     head = ["rows", "GB", "reading s", "map s", "CPU s", "Mpx/s", "x reading", "memory GB", "anonymous", "right %"]
     table(f"Land cover of {columns} columns, {FEATURES} features, {CLASSES} classes", head, rows)
-    growth = peaks[max(peaks)] / peaks[min(peaks)]
-    good = max(peaks.values()) <= parse_memory(options.memory) and growth <= FLAT
-    print(f"\nMemory: {growth:.2f} times that of the lowest, at most {max(peaks.values()) / 1e9:.2f} GB: ", end="")
-    print("met" if good else "missed")
-    return int(not good)
+    return int(not flat(peaks, parse_memory(options.memory), FLAT))
 
 
 if __name__ == "__main__":

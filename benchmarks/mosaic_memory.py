@@ -94,24 +94,8 @@ def items(size: int, count: int, folder: Path, workers: int) -> list[Path]:
     base = [base_scene(number, size, target, workers) for number in range(len(SKIES))]
     found = []
     for i in range(count):
-        moment = LAST - i * APART
-        name = f"S2A_MSIL2A_{moment:%Y%m%dT%H%M%S}_N0509_R030_T56HKH_{moment:%Y%m%dT%H%M%S}"
-        item = {
-            "type": "Feature",
-            "stac_version": "1.0.0",
-            "id": name,
-            "geometry": None,
-            "properties": {
-                "datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-                "s2:product_uri": f"{name}.SAFE",
-                "s2:processing_baseline": "05.09",
-                "grid:code": "MGRS-56HKH",
-            },
-            "assets": {band: {"href": path.name, "type": "image/tiff"} for band, path in base[i % len(base)].items()},
-            "links": [],
-        }
-        found.append(target / f"{name}.json")
-        found[-1].write_text(json.dumps(item), encoding="utf-8")
+        assets = {band: (path.name, "image/tiff") for band, path in base[i % len(base)].items()}
+        found.append(inputs.item(target, LAST - i * APART, (5, 9), assets))
     return found
 
 
