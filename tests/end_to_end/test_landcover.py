@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -127,6 +128,25 @@ def test_what_is_written_fits_together(place: Path) -> None:
     assert (evidence["count"][known] > 0).all()
     with rasterio.open(place / "truth.tif") as file:
         assert evidence["count"].shape == file.shape
+
+
+def test_a_step_of_this_session_makes_the_map_that_it_says(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker knows such a step, even one that was begun before the model was read."""
+    from groundshift.landcover import chain
+
+    monkeypatch.setattr(chain, "STEPS", dict(chain.STEPS))
+
+    @gs.step
+    def as_it_is(series: xr.Dataset) -> xr.Dataset:
+        return series
+
+    card, weights = models.load(place / "model")
+    steps = [{"use": "as_it_is"}, *card.chain["steps"]]
+    models.save(place / "own", replace(card, chain={**card.chain, "steps": steps}), weights)
+    for model in ("model", "own"):
+        gs.predict_landcover(place / model, place / "patch", place / f"by-{model}", workers=1, method="none")
+    made = [(place / f"by-{model}" / "classes.tif").read_bytes() for model in ("model", "own")]
+    assert made[0] == made[1]
 
 
 def test_confidence_sets_hold_the_class_about_as_often_as_they_say(place: Path) -> None:
